@@ -1,0 +1,208 @@
+"""Convolution, its adjoint (the "filtering" step of the deconvnet) and its weight gradient.
+
+All three are one loop over blocks of output pixels. In a block, `im2col` lays the patch under every output pixel
+out as a column, so that the convolution is one matrix product:
+
+    (O, C·KH·KW) @ (C·KH·KW, rows·OW·N) -> (O, rows·OW·N)
+
+Going down runs the same two steps backwards: the transposed product, then every column is added back where it
+was taken from (`col2im`).
+"""
+
+from __future__ import annotations
+
+from itertools import chain, groupby
+
+from ..backend import Array, array_module, block_bytes
+from ..parallel import share
+from .geometry import output_shape, pad, pad_pairs, pair, tap_slices
+
+
+def conv2d(x: Array, weight: Array, bias: Array | None = None, *, stride=1, padding=0, groups: int = 1) -> Array:
+    """Slide every filter over the maps: each output pixel is a filter times the patch under it, plus a bias.
+
+    As in every framework this is a cross-correlation: filters are not flipped.
+
+    Args:
+        x: (C, H, W, N) maps.
+        weight: (O, C/groups, KH, KW) filters.
+        bias: (O,) or None.
+        stride, padding: pixels; padding is with zeros.
+        groups: channels are split into this many groups, each seen by its own O/groups filters.
+    Returns:
+        (O, OH, OW, N) with OH = (H + top + bottom - KH) // stride + 1.
+    Raises:
+        ValueError: if shapes do not fit together.
+
+    >>> import numpy as np
+    >>> x = np.arange(9.0).reshape(1, 3, 3, 1)
+    >>> conv2d(x, np.ones((1, 1, 2, 2)))[0, :, :, 0]
+    array([[ 8., 12.],
+           [20., 24.]])
+
+    Paper: Sec. 2, "convolving the previous layer output with learned filters".
+    """
+    _check("conv2d", x.shape, "x", weight.shape, groups)
+    if groups > 1:
+        parts = zip(_split(x, groups), _split(weight, groups), _split(bias, groups))
+        return array_module(x).concatenate([conv2d(*part, stride=stride, padding=padding) for part in parts])
+
+    stride, padding = pair(stride, "stride"), pad_pairs(padding)
+    out, taps = output_shape(x.shape[1:3], weight.shape[2:], stride, padding), weight.shape[2:]
+    xp, padded, filters = array_module(x), pad(x, padding), weight.reshape(len(weight), -1)
+    y = xp.empty((len(weight), *out, x.shape[3]), dtype=xp.result_type(x, weight))
+
+    def work(blocks):
+        for rows, images in blocks:
+            columns = _im2col(padded, taps, stride, rows, out[1], images)
+            target = y[:, rows, :, images]  # (O, rows, OW, N)
+            product = (filters @ columns).reshape(target.shape)
+            xp.add(product, 0 if bias is None else bias[:, None, None, None], out=target)
+
+    share(work, _blocks(x, taps, out), x)
+    return y
+
+
+def conv_transpose2d(y: Array, weight: Array, x_shape, *, stride=1, padding=0, groups: int = 1) -> Array:
+    """Paint every output pixel back as its filter, scaled by its value, and add up where they overlap.
+
+    The exact adjoint of `conv2d` (without bias): <conv2d(x), y> = <x, conv_transpose2d(y)>. The same filters with
+    input and output exchanged and flipped in both directions. Pixels that no window reached stay zero.
+
+    Args:
+        y: (O, OH, OW, N) signal at the convolution's output.
+        weight: (O, C/groups, KH, KW), as given to `conv2d`.
+        x_shape: (C, H, W, N) of the maps that were convolved; a stride makes it ambiguous otherwise.
+        stride, padding, groups: as given to `conv2d`.
+    Returns:
+        (C, H, W, N).
+    Raises:
+        ValueError: if shapes do not fit together.
+
+    Paper: Sec. 2.1, "Filtering".
+    """
+    _check("conv_transpose2d", x_shape, "x_shape", weight.shape, groups)
+    if groups > 1:
+        shape = (x_shape[0] // groups, *x_shape[1:])
+        parts = zip(_split(y, groups), _split(weight, groups))
+        return array_module(y).concatenate(
+            [conv_transpose2d(*part, shape, stride=stride, padding=padding) for part in parts]
+        )
+
+    stride, padding = pair(stride, "stride"), pad_pairs(padding)
+    (channels, height, width, count), taps = x_shape, weight.shape[2:]
+    ((top, bottom), (left, right)), out = padding, output_shape(x_shape[1:3], taps, stride, padding)
+    _check_signal("conv_transpose2d", "y", y.shape, (len(weight), *out, count))
+    xp, filters = array_module(y), weight.reshape(len(weight), -1).T
+    x = xp.zeros((channels, top + height + bottom, left + width + right, count), dtype=xp.result_type(y, weight))
+
+    def work(blocks):  # rows of one image overlap, so only images can be shared among cores
+        for rows, images in chain.from_iterable(blocks):
+            columns = filters @ y[:, rows, :, images].reshape(len(y), -1)
+            _col2im(columns, x, taps, stride, rows, out[1], images)
+
+    share(work, [list(blocks) for _, blocks in groupby(_blocks(x, taps, out), lambda block: block[1].start)], x)
+    return xp.ascontiguousarray(x[:, top : top + height, left : left + width])
+
+
+def conv2d_weight_gradient(x: Array, grad: Array, weight_shape, *, stride=1, padding=0, groups: int = 1) -> Array:
+    """How the loss changes with each filter entry: the patches under the output pixels, weighted by `grad`.
+
+    The adjoint of `conv2d` as a function of its weight. The bias's gradient is `grad.sum(axis=(1, 2, 3))`.
+
+    Args:
+        x: (C, H, W, N) maps that were convolved.
+        grad: (O, OH, OW, N) gradient at the output.
+        weight_shape: (O, C/groups, KH, KW).
+        stride, padding, groups: as given to `conv2d`.
+    Returns:
+        (O, C/groups, KH, KW).
+    Raises:
+        ValueError: if shapes do not fit together.
+
+    Not in the paper: it is backpropagation.
+    """
+    _check("conv2d_weight_gradient", x.shape, "x", weight_shape, groups)
+    if groups > 1:
+        shape = (weight_shape[0] // groups, *weight_shape[1:])
+        parts = zip(_split(x, groups), _split(grad, groups))
+        return array_module(x).concatenate(
+            [conv2d_weight_gradient(*part, shape, stride=stride, padding=padding) for part in parts]
+        )
+
+    stride, padding, taps = pair(stride, "stride"), pad_pairs(padding), weight_shape[2:]
+    out = output_shape(x.shape[1:3], taps, stride, padding)
+    _check_signal("conv2d_weight_gradient", "grad", grad.shape, (weight_shape[0], *out, x.shape[3]))
+    xp, padded = array_module(x), pad(x, padding)
+
+    def work(blocks):
+        total = xp.zeros((weight_shape[0], x.shape[0] * taps[0] * taps[1]), dtype=xp.result_type(x, grad))
+        for rows, images in blocks:
+            columns = _im2col(padded, taps, stride, rows, out[1], images)
+            total += grad[:, rows, :, images].reshape(len(grad), -1) @ columns.T
+        return total
+
+    return sum(share(work, _blocks(x, taps, out), x)).reshape(weight_shape)
+
+
+def _im2col(padded, taps, stride, rows, width, images):
+    """Lay the patch under every output pixel out as a column: (C, H, W, N) -> (C·KH·KW, rows·OW·N)."""
+    channels, count = len(padded), images.stop - images.start
+    shape = (channels, *taps, rows.stop - rows.start, width, count)  # (C, KH, KW, rows, OW, N)
+    columns = array_module(padded).empty(shape, dtype=padded.dtype)
+    for i, j, down, across in tap_slices(taps, stride, shape[3:5], rows.start):
+        columns[:, i, j] = padded[:, down, across, images]
+    return columns.reshape(channels * taps[0] * taps[1], -1)
+
+
+def _col2im(columns, x, taps, stride, rows, width, images):
+    """Add every column back to the patch of `x` it stands for: the adjoint of `_im2col`, in place."""
+    columns = columns.reshape(len(x), *taps, rows.stop - rows.start, width, -1)
+    for i, j, down, across in tap_slices(taps, stride, columns.shape[3:5], rows.start):
+        x[:, down, across, images] += columns[:, i, j]
+
+
+def _blocks(x, taps, out):
+    """Cut the output into blocks whose columns fit the cache: by rows, and by images where one row is too much.
+
+    Returns:
+        a list of (rows, images), two slices of the output; all rows of the first images first.
+    """
+    (height, width), count, depth = out, x.shape[3], x.shape[0] * taps[0] * taps[1]
+    room = max(block_bytes(x) // (x.dtype.itemsize * depth), 256)  # columns in a block; fewer starve the product
+    parts = -(-width * count // room) if width * count > 2 * room else 1  # cutting rows is cheaper than cutting images
+    some = -(-count // parts)
+    tall = min(height, max(room // (width * some), 1))
+    return [
+        (slice(row, min(row + tall, height)), slice(image, min(image + some, count)))
+        for image in range(0, count, some)
+        for row in range(0, height, tall)
+    ]
+
+
+def _split(array, groups):
+    """Cut along the first axis into equal groups (views); no array is `groups` times no array."""
+    if array is None:
+        return [None] * groups
+    size = len(array) // groups
+    return [array[g * size : (g + 1) * size] for g in range(groups)]
+
+
+def _check(function, x_shape, what, weight_shape, groups):
+    if len(x_shape) != 4:
+        raise ValueError(f"{function}: {what} has shape {tuple(x_shape)}; expected (C, H, W, N)")
+    if len(weight_shape) != 4:
+        raise ValueError(f"{function}: weight has shape {tuple(weight_shape)}; expected (O, C/groups, KH, KW)")
+    if x_shape[0] != weight_shape[1] * groups:
+        of_groups = f" in each of {groups} groups" if groups > 1 else "; is there an alpha channel?"
+        raise ValueError(
+            f"{function}: {what} has {x_shape[0]} channels but weight expects {weight_shape[1]} "
+            f"(weight is (O, C/groups, KH, KW) = {tuple(weight_shape)}){of_groups}"
+        )
+    if groups < 1 or weight_shape[0] % groups:
+        raise ValueError(f"{function}: {weight_shape[0]} filters cannot be split into {groups} groups")
+
+
+def _check_signal(function, what, shape, expected):
+    if tuple(shape) != tuple(expected):
+        raise ValueError(f"{function}: {what} has shape {tuple(shape)}; expected (O, OH, OW, N) = {tuple(expected)}")

@@ -1,0 +1,289 @@
+"""Photos in, signed arrays out: crop and scale a photo for a network; show positive and negative pixels as a picture.
+
+Letters: C channels, H rows, W columns, N images. A level is an 8-bit value, 0-255. Arrays here are NumPy arrays; the
+network moves them to its device. Pillow is imported where it is used, so that `import minideconv` stays fast.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, fields
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .photos import Photo, load_photo, photo_name
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+# For each channel order of a network: which of its channels are red, green and blue.
+RED_GREEN_BLUE = {"RGB": [0, 1, 2], "BGR": [2, 1, 0], "L": [0, 0, 0]}
+
+
+# ------------------------------------------------------------------------------------------------------ preprocessing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """What one network wants done to a photo; it belongs to the model file. Call it: photos -> (C, H, W, N) float32.
+
+    Args:
+        resize: an int is the short side in pixels, the long side becomes int(resize * long / short) (torchvision);
+            (height, width) is exact and may distort (Caffe); None leaves the photo as it is.
+        crop: the centre (height, width), an int for a square, None for all of it; in pixels, after resizing.
+        channels: "RGB", "BGR" or "L" (grey), the order of the network's input.
+        scale: multiplies the levels 0-255 before the mean is taken off: 1/255 for torchvision, 1 for Caffe.
+        mean, std: one number per channel, in the order of `channels` and in scaled units: (scale * level - mean) / std.
+    Raises:
+        ValueError: naming the field that is not one of these.
+
+    >>> TORCHVISION(np.zeros((300, 400, 3), np.uint8)).shape
+    (3, 224, 224, 1)
+    """
+
+    resize: int | tuple[int, int] | None
+    crop: int | tuple[int, int] | None
+    channels: str
+    scale: float
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __post_init__(self):
+        if not isinstance(self.channels, str) or self.channels not in RED_GREEN_BLUE:
+            raise ValueError(f'Preprocessing: channels is {self.channels!r}; use "RGB", "BGR" or "L"')
+        for field in ("resize", "crop"):
+            object.__setattr__(self, field, _checked_size(field, getattr(self, field)))
+        for field in ("mean", "std"):
+            object.__setattr__(self, field, _checked_numbers(field, getattr(self, field), len(self.channels)))
+        object.__setattr__(self, "scale", _checked_numbers("scale", self.scale, 1)[0])
+        if self.scale <= 0 or min(self.std) <= 0:
+            field = "scale" if self.scale <= 0 else "std"
+            raise ValueError(f"Preprocessing: {field} is {getattr(self, field)}; it must be greater than zero")
+
+    def crop_photo(self, photo: Photo) -> Image.Image:
+        """Resize and crop one photo to exactly what the network sees, before scaling: mode RGB, or L for grey nets.
+
+        Bilinear and antialiased, as torchvision resizes Pillow images.
+
+        Raises:
+            ValueError: the photo cannot be read (`load_photo`), or is smaller than the crop.
+        """
+        from PIL import Image
+
+        image = load_photo(photo)
+        height, width = self._resized(image.height, image.width)
+        if (width, height) != image.size:
+            if max(height, width) > 100 * min(height, width):  # a strip of 1 x 10000 would grow to gigabytes
+                raise ValueError(f"crop_photo: {photo_name(photo)} is a strip of {_size_text(image)}; crop it first")
+            image = image.resize((width, height), Image.Resampling.BILINEAR)
+        if self.crop is not None:
+            image = image.crop(self._centre(image, photo))
+        return image.convert("L") if self.channels == "L" else image
+
+    def __call__(self, photos: Photo | list[Photo] | tuple[Photo, ...]) -> np.ndarray:
+        """Turn photos into the array the network takes.
+
+        Args:
+            photos: one photo or a list of them, each as `load_photo` takes it, or a uint8 array (N, H, W, 3); for
+                grey nets also (N, H, W), unless its last axis is 3: that is one photo (H, W, 3).
+        Returns:
+            (C, H, W, N) float32, C-contiguous: (scale * level - mean) / std.
+        Raises:
+            ValueError: no photos, photos of different sizes after cropping, or one that cannot be used.
+        """
+        crops = [self.crop_photo(photo) for photo in self._listed(photos)]
+        sizes = sorted({_size_text(crop) for crop in crops})
+        if len(sizes) != 1:
+            found = f"photos of different sizes, {' and '.join(sizes[:3])}; set crop" if sizes else "no photos"
+            raise ValueError(f"Preprocessing: {found}; one array takes one or more photos of one size")
+        levels = np.stack([np.asarray(crop) for crop in crops])  # (N, H, W, 3), or (N, H, W) for grey
+        levels = levels[..., None] if self.channels == "L" else levels[..., RED_GREEN_BLUE[self.channels]]
+        x = np.ascontiguousarray(levels.transpose(3, 1, 2, 0), dtype=np.float32)  # (C, H, W, N)
+        x *= np.float32(self.scale)
+        x -= self._per_channel(self.mean, x)
+        x /= self._per_channel(self.std, x)
+        return x
+
+    def restore(self, x: np.ndarray) -> np.ndarray:
+        """Undo the scaling of one image: (C, H, W) preprocessed -> (H, W, 3) uint8 RGB, clipped to 0-255.
+
+        For photos. Projections are signed and have no mean to add: show them with `display`.
+
+        Raises:
+            ValueError: `x` has another number of channels or axes, or is not finite.
+        """
+        x = np.asarray(x)
+        _check_pixels("restore", x, len(self.channels))
+        levels = (x * self._per_channel(self.std, x) + self._per_channel(self.mean, x)) / self.scale
+        levels = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
+        return np.ascontiguousarray(self.display_order(levels).transpose(1, 2, 0))  # (H, W, 3)
+
+    def display_order(self, pixels: np.ndarray) -> np.ndarray:
+        """Put channels in the order red, green, blue: (C, H, W, ...) -> (3, H, W, ...). No mean is added."""
+        return pixels[RED_GREEN_BLUE[self.channels]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Write the fields as a dict of JSON values; `from_dict` reads it back."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Preprocessing:
+        """Read what `to_dict` wrote.
+
+        Raises:
+            ValueError: naming the field that is missing, unknown or wrong.
+        """
+        if not isinstance(values, dict):  # a wrong value in a model file, so no TypeError
+            raise ValueError(f"Preprocessing: expected a dict of fields, got {values!r:.60}")
+        known = [field.name for field in fields(cls)]
+        for problem, names in (("missing", set(known) - set(values)), ("unknown", set(values) - set(known))):
+            if names:
+                wrong = min(map(str, names))
+                raise ValueError(f"Preprocessing: {problem} field {wrong!r}; the fields are {', '.join(known)}")
+        return cls(**values)
+
+    def _listed(self, photos) -> list[Photo]:
+        """Split what `__call__` takes into single photos."""
+        if isinstance(photos, (list, tuple)):
+            return list(photos)
+        if isinstance(photos, np.ndarray):
+            greys = photos.ndim == 3 and self.channels == "L" and photos.shape[2] != 3
+            return list(photos) if greys or photos.ndim == 4 else [photos]
+        return [photos]
+
+    def _resized(self, height: int, width: int) -> tuple[int, int]:
+        """Compute the (height, width) that `resize` asks for."""
+        if not isinstance(self.resize, int):
+            return self.resize or (height, width)
+        # As torchvision rounds: down, so 375 x 500 becomes 256 x 341, not 342.
+        short, long = min(height, width), max(height, width)
+        other = int(self.resize * long / short)
+        return (self.resize, other) if height <= width else (other, self.resize)
+
+    def _centre(self, image: Image.Image, photo: Photo) -> tuple[int, int, int, int]:
+        """Place the crop in the middle: (left, top, right, bottom), Pillow's order."""
+        height, width = (self.crop, self.crop) if isinstance(self.crop, int) else self.crop
+        if height > image.height or width > image.width:
+            resized = "" if self.resize is None else " after resizing"
+            raise ValueError(
+                f"crop_photo: {photo_name(photo)} is {_size_text(image)} (height x width){resized}, smaller than the "
+                f"crop of {height} x {width}; use a larger photo, set resize, or a smaller crop"
+            )
+        # As torchvision: Python's round, halves to the even neighbour.
+        top, left = round((image.height - height) / 2), round((image.width - width) / 2)
+        return left, top, left + width, top + height
+
+    @staticmethod
+    def _per_channel(numbers: tuple[float, ...], x: np.ndarray) -> np.ndarray:
+        """Shape one number per channel to broadcast over `x`: (C,) -> (C, 1, 1, ...), dtype of `x`."""
+        return np.asarray(numbers, dtype=x.dtype).reshape(-1, *[1] * (x.ndim - 1))
+
+
+def _size_text(image: Image.Image) -> str:
+    return f"{image.height} x {image.width} pixels"  # height first, as everywhere here
+
+
+def _checked_size(field: str, value) -> int | tuple[int, int] | None:
+    """Accept None, a positive int or a pair of them."""
+    sizes = list(value) if isinstance(value, (list, tuple)) else [value]
+    whole = all(isinstance(size, Integral) and not isinstance(size, bool) and size > 0 for size in sizes)
+    if value is None:
+        return None
+    if not whole or len(sizes) > 2 or len(sizes) != (2 if isinstance(value, (list, tuple)) else 1):
+        raise ValueError(f"Preprocessing: {field} is {value!r}; use pixels as an int, (height, width), or None")
+    return int(sizes[0]) if len(sizes) == 1 else (int(sizes[0]), int(sizes[1]))
+
+
+def _checked_numbers(field: str, values, count: int) -> tuple[float, ...]:
+    """Accept `count` finite numbers."""
+    numbers = values if isinstance(values, (list, tuple)) else [values]
+    finite = all(isinstance(n, Real) and not isinstance(n, bool) and math.isfinite(n) for n in numbers)
+    if len(numbers) != count or not finite:
+        raise ValueError(f"Preprocessing: {field} is {values!r}; expected {count} finite number(s)")
+    return tuple(float(n) for n in numbers)
+
+
+TORCHVISION = Preprocessing(
+    resize=256, crop=224, channels="RGB", scale=1 / 255, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
+)
+CAFFE = Preprocessing(
+    resize=(256, 256), crop=227, channels="BGR", scale=1.0, mean=(104.0, 117.0, 123.0), std=(1.0, 1.0, 1.0)
+)
+
+
+# ------------------------------------------------------------------------------------------------ showing signed pixels
+
+
+MID_GREY = 128
+STEEPNESS = 1.5  # chosen by looking at AlexNet's relu2 and relu5: 1 is flat, 3 turns soft colour into posters
+
+
+def display_scale(pixels: np.ndarray) -> float:
+    """Find the size that `display` draws at 90 % of full contrast: the 99.5th percentile of non-zero magnitudes.
+
+    Not the maximum: a few extreme pixels would leave all others almost grey. Give it several projections in one array
+    to get the scale they can share.
+
+    Args:
+        pixels: any shape, signed, in any unit.
+    Returns:
+        The scale, in that unit; 0.0 when every pixel is zero (a dead map).
+    Raises:
+        ValueError: a pixel is not finite.
+
+    >>> display_scale(np.array([0.0, 0.0, -2.0, 2.0]))
+    2.0
+    """
+    pixels = np.asarray(pixels)
+    if not np.isfinite(pixels).all():
+        raise ValueError("display: pixels holds NaN or infinite values; check the weights and the photo")
+    sizes = np.abs(pixels[pixels != 0])
+    return float(np.percentile(sizes, 99.5)) if sizes.size else 0.0
+
+
+def display(pixels: np.ndarray, scale: float | None = None, channels: str = "RGB") -> np.ndarray:
+    """Draw signed pixels: zero is mid-grey, positive is brighter, negative darker by the same amount.
+
+    The rule, one for every projection: level = 128 + 127 * tanh(1.5 * pixels / scale), rounded. Zero is exactly 128,
+    opposite signs mirror each other, the scale is drawn at 90 % of full contrast, and what is larger is pressed softly
+    into the rest instead of being cut off. A dead map is plain grey.
+
+    Args:
+        pixels: (C, H, W) signed: a projection, a filter, a difference of photos.
+        scale: the size drawn at 90 % contrast; None takes `display_scale(pixels)`. Pass one scale to several maps to
+            compare their strengths.
+        channels: order of the C channels: "RGB", "BGR" or "L".
+    Returns:
+        (H, W, 3) uint8, RGB.
+    Raises:
+        ValueError: wrong shape, a pixel that is not finite, or a scale that is not a positive number.
+
+    Not in the paper, which does not say how its pictures are scaled.
+
+    >>> display(np.array([[[-9.0, 0.0, 9.0]]]), channels="L")[0, :, 0]
+    array([ 13, 128, 243], dtype=uint8)
+    """
+    pixels = np.asarray(pixels)
+    if channels not in RED_GREEN_BLUE:
+        raise ValueError(f'display: channels is {channels!r}; use "RGB", "BGR" or "L"')
+    _check_pixels("display", pixels, len(channels))
+    scale = display_scale(pixels) if scale is None else scale
+    if not pixels.any():
+        return np.full((*pixels.shape[1:], 3), MID_GREY, np.uint8)
+    if not (scale > 0 and math.isfinite(scale)):
+        raise ValueError(f"display: scale is {scale}; it must be a number above zero, as display_scale gives")
+    with np.errstate(over="ignore"):  # beyond float64 is beyond full contrast
+        ratio = np.divide(pixels, scale / STEEPNESS, dtype=np.float64)
+    contrast = np.tanh(np.clip(ratio, -20, 20).astype(np.float32))  # float32: several times faster, exact enough
+    levels = (MID_GREY + np.rint(127 * contrast)).astype(np.uint8)  # 1 ... 255
+    return np.ascontiguousarray(levels[RED_GREEN_BLUE[channels]].transpose(1, 2, 0))  # (H, W, 3)
+
+
+def _check_pixels(function: str, pixels: np.ndarray, channels: int) -> None:
+    """Refuse anything but finite (C, H, W)."""
+    if pixels.ndim != 3 or pixels.shape[0] != channels:
+        raise ValueError(f"{function}: expected one picture (C, H, W) with C = {channels}, got shape {pixels.shape}")
+    if not np.isfinite(pixels).all():
+        raise ValueError(f"{function}: pixels holds NaN or infinite values; check the weights and the photo")

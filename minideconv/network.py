@@ -1,0 +1,268 @@
+"""A network is a named list of layers. `forward` walks up and records a trace; everything else walks it down."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from . import functional as F
+from .backend import Array, array_module, to_device, to_numpy
+from .layers import RULES, Layer, Step
+
+
+class Trace:
+    """What one forward pass computed, by layer name, on the device.
+
+    `trace["relu5"]` are the maps of a layer, `trace.input` the images, `trace.switches["pool2"]` the switches.
+
+    Attributes:
+        steps: {layer name: Step}, in the order of the layers that ran.
+    """
+
+    def __init__(self, steps: dict[str, Step]):
+        self.steps = steps
+
+    @property
+    def input(self) -> Array:
+        """(C, H, W, N), what `forward` was given."""
+        return next(iter(self.steps.values())).x
+
+    @property
+    def switches(self) -> dict[str, Array]:
+        """{layer name: (C, OH, OW, N) uint8} of every max-pooling layer."""
+        return {name: step.switches for name, step in self.steps.items() if step.switches is not None}
+
+    def __contains__(self, layer: str) -> bool:
+        return layer in self.steps
+
+    def __getitem__(self, layer: str) -> Array:
+        """The output maps of `layer`: (C, H, W, N), or (D, N) after Flatten."""
+        return self.step(layer).y
+
+    def step(self, layer: str) -> Step:
+        if layer not in self.steps:
+            raise ValueError(f"the trace has no layer {layer!r}; it has {', '.join(self.steps)}")
+        return self.steps[layer]
+
+    def image(self, n: int) -> Trace:
+        """The same trace with image `n` alone (views, nothing is computed)."""
+        count = self.input.shape[-1]
+        if not 0 <= n < count:
+            raise ValueError(f"the trace has {count} images, counted from 0; there is no image {n}")
+        return Trace({name: step.image(n) for name, step in self.steps.items()})
+
+
+class ReceptiveField(NamedTuple):
+    """What a unit sees: rows start + row · stride … + size (half-open), columns alike, in pixels of the input.
+
+    Each is (vertical, horizontal). `start` is negative where padding lets windows begin outside the image.
+    """
+
+    size: tuple[int, int]
+    stride: tuple[int, int]
+    start: tuple[int, int]
+
+
+class Network:
+    """A named list of layers.
+
+    Args:
+        layers: pairs (name, layer). Missing weights are drawn (He et al. 2015, biases zero) from `seed`, in order.
+        name: what the net is called.
+        input_shape: (C, H, W) of the images it was made for, or None.
+        preprocessing: turns photos into arrays (`images.Preprocessing`), or None where it is not known.
+        classes: names of the outputs, or None.
+        source, sha256, licence: where weights came from, in words.
+    Attributes:
+        layers: {name: layer}.
+
+    >>> from minideconv.layers import Conv2d, ReLU
+    >>> net = Network([("conv1", Conv2d(1, 2, 3)), ("relu1", ReLU())])
+    >>> net.forward(np.ones((1, 5, 5, 1), np.float32))["relu1"].shape
+    (2, 3, 3, 1)
+    """
+
+    def __init__(self, layers, *, name="network", input_shape=None, preprocessing=None, classes=None,
+                 source=None, sha256=None, licence=None, seed: int = 0):  # fmt: skip
+        layers = list(layers)
+        self.layers: dict[str, Layer] = dict(layers)
+        if len(self.layers) != len(layers) or not layers:
+            raise ValueError("a Network needs at least one layer, and a name of its own for each")
+        self.name, self.preprocessing, self.classes = name, preprocessing, classes
+        self.input_shape = tuple(input_shape) if input_shape else None
+        self.source, self.sha256, self.licence = source, sha256, licence
+        _draw_missing(self.layers.values(), np.random.default_rng(seed))
+
+    def preprocess(self, photos) -> Array:
+        """Photos as the net wants them: paths, Pillow images or uint8 (N, H, W, 3) -> (C, H, W, N) float32.
+
+        Raises:
+            ValueError: if the model file does not say how, or a photo cannot be used.
+        """
+        if self.preprocessing is None:
+            raise ValueError(f"{self.name} does not say how photos are prepared; set net.preprocessing")
+        return to_device(self.preprocessing(photos))
+
+    def forward(self, x: Array, *, until: str | None = None, keep=None, rng=None) -> Trace:
+        """Walk up the layers and record what each computed.
+
+        Args:
+            x: (C, H, W, N) float, on any device; it is moved to the chosen one.
+            until: name of the last layer to run; None runs all.
+            keep: names of the layers whose maps stay in the trace, None for all. Switches always stay: with them
+                alone the deconvnet rule can walk down, the others need the maps of every ReLU.
+            rng: a numpy Generator; with it this is a training pass and dropout is on.
+        Raises:
+            ValueError: if shapes do not fit, or a value is not finite.
+        """
+        x = self._checked_input(x)
+        last, names = self.name_of(until), list(self.layers)
+        steps, previous = {}, None
+        for name in names[: names.index(last) + 1]:
+            layer = self.layers[name]
+            steps[name] = step = Step(name, x, layer.padding, rng)
+            try:
+                step.y = x = layer.up(x, step)
+            except ValueError as error:
+                raise ValueError(f"{self.name}, layer {name}: {error}") from None
+            if keep is not None and previous is not None and previous not in keep:
+                steps[previous].drop(y=True)
+                step.drop(x=True)
+            previous = name
+        trace = Trace(steps)
+        self._check_finite(x, last)
+        return trace
+
+    def backward(self, trace: Trace, signal: Array, layer: str | None = None, rule: str = "gradient") -> Array:
+        """Walk a signal from a layer's output down to the pixels.
+
+        Args:
+            trace: of a forward pass; shapes, switches and masks come from it, weights from this net.
+            signal: like `trace[layer]`.
+            layer: where the signal starts, None for the last layer of the trace.
+            rule: "gradient", "deconvnet" or "guided": what a ReLU lets through.
+        Returns:
+            (C, H, W, N), the signal at the input.
+
+        Paper: Sec. 2.1.
+        """
+        check_rule(rule)
+        names = list(trace.steps)
+        layer = names[-1] if layer is None else layer
+        shape = trace.step(layer).y_shape
+        if signal.shape != shape:
+            raise ValueError(f"backward: the signal has shape {signal.shape}, but {layer} has {shape}")
+        for name in reversed(names[: names.index(layer) + 1]):
+            signal = self.layers[name].down(signal, trace.step(name), rule)
+        return signal
+
+    def gradients(self, trace: Trace, grad: Array) -> dict[str, Array]:
+        """The gradient of every parameter, for the gradient `grad` at the last layer of the trace.
+
+        Returns:
+            {"conv1.weight": …, "conv1.bias": …}, each like its parameter.
+        """
+        found, names = {}, list(trace.steps)
+        trained = [name for name in names if self.layers[name].parameters]
+        for name in reversed(names):
+            layer, step = self.layers[name], trace.step(name)
+            found.update({f"{name}.{key}": value for key, value in layer.gradients(grad, step).items()})
+            if name == trained[0]:  # nothing below has parameters
+                break
+            grad = layer.down(grad, step, "gradient")
+        return {f"{name}.{key}": found[f"{name}.{key}"] for name in trained for key in self.layers[name].parameters}
+
+    def probabilities(self, x: Array) -> Array:
+        """Softmax of the last layer's logits: (C, H, W, N) -> (classes, N).
+
+        Raises:
+            ValueError: if the net has no classifier.
+        """
+        last = self.name_of(None)
+        logits = self.forward(x, keep=(last,))[last]
+        if logits.ndim != 2:
+            raise ValueError(f"{self.name} has no classifier: it ends with the maps of {last}")
+        return F.softmax(logits)
+
+    def name_of(self, layer: str | None) -> str:
+        """`layer` if there is one of that name, the last layer for None."""
+        if layer is not None and layer not in self.layers:
+            raise ValueError(f"{self.name} has no layer {layer!r}; it has {', '.join(self.layers)}")
+        return layer or list(self.layers)[-1]
+
+    def parameters(self) -> dict[str, Array]:
+        """{"conv1.weight": array, …}: every parameter, not copied."""
+        return {f"{n}.{key}": getattr(layer, key) for n, layer in self.layers.items() for key in layer.parameters}
+
+    def output_shapes(self, input_shape=None) -> dict[str, tuple[int, ...]]:
+        """{layer name: (C, H, W) or (D,)} of one image of `input_shape`, by default the net's own."""
+        shapes, shape = {}, input_shape or self.input_shape
+        if shape is None:
+            raise ValueError(f"{self.name} has no input_shape; give (C, H, W)")
+        for name, layer in self.layers.items():
+            try:
+                shapes[name] = shape = layer.output_shape(tuple(shape))
+            except ValueError as error:
+                raise ValueError(f"{self.name}, layer {name}: {error}") from None
+        return shapes
+
+    def receptive_field(self, layer: str) -> ReceptiveField:
+        """What a unit of `layer` sees, by interval arithmetic from the bottom up; meaningless after Flatten.
+
+        >>> from minideconv import models
+        >>> models.build("alexnet", until="pool5").receptive_field("relu5")
+        ReceptiveField(size=(163, 163), stride=(16, 16), start=(-66, -66))
+        """
+        size, stride, start = [1, 1], [1, 1], [0, 0]
+        for name in list(self.layers)[: list(self.layers).index(self.name_of(layer)) + 1]:
+            step = self.layers[name]
+            for axis in (0, 1):  # vertical, horizontal
+                size[axis] += (step.kernel_size[axis] - 1) * stride[axis]
+                start[axis] -= step.padding[axis][0] * stride[axis]
+                stride[axis] *= step.stride[axis]
+        return ReceptiveField(tuple(size), tuple(stride), tuple(start))
+
+    def __repr__(self) -> str:
+        from .summary import table
+
+        return table(self)
+
+    def _checked_input(self, x):
+        first, layer = next(iter(self.layers.items()))
+        if getattr(x, "dtype", None) is None or x.dtype.kind != "f" or x.ndim not in (2, 4):
+            described = f"{x.dtype} {x.shape}" if hasattr(x, "shape") else type(x).__name__
+            raise ValueError(f"forward: x is {described}; expected float (C, H, W, N), as net.preprocess gives")
+        try:
+            layer.output_shape(x.shape[:-1])
+        except ValueError as error:
+            raise ValueError(f"forward, layer {first}: {error}") from None
+        x = to_device(x)
+        if not bool(array_module(x).isfinite(x).all()):
+            raise ValueError(f"forward: the input of {first} holds NaN or infinity")
+        return x
+
+    def _check_finite(self, maps, layer):
+        """The door's second half: a NaN in any weight reaches the last maps, so look there, then name the culprit."""
+        if bool(array_module(maps).isfinite(maps).all()):
+            return
+        for name, value in self.parameters().items():
+            if not np.isfinite(to_numpy(value)).all():
+                raise ValueError(f"{self.name}: {name} holds NaN or infinity; load the weights again")
+        raise ValueError(f"{self.name}: the maps of {layer} overflow; check the scale of the input and the weights")
+
+
+def check_rule(rule: str) -> None:
+    if rule not in RULES:
+        raise ValueError(f"rule {rule!r} is unknown; use one of {', '.join(RULES)}")
+
+
+def _draw_missing(layers, rng):
+    """Give every layer without weights He et al.'s: normal with variance 2 / fan-in; biases zero."""
+    for layer in layers:
+        for key, shape in layer.parameter_shapes().items():
+            if getattr(layer, key) is not None:
+                continue
+            scale = (2 / max(int(np.prod(shape[1:])), 1)) ** 0.5
+            values = rng.standard_normal(shape, dtype=np.float32) * np.float32(scale) if key == "weight" else None
+            setattr(layer, key, to_device(np.zeros(shape, np.float32) if values is None else values))

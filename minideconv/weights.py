@@ -1,0 +1,166 @@
+"""The model file: one `.npz` that holds everything needed to run a net, and nothing that can run by itself.
+
+It holds the arrays `conv1.weight`, `conv1.bias` … (float32, or float16 to be cast) and one JSON string, `__model__`:
+format version, name, input shape, layer table, preprocessing, class names, source, its sha256, licence note.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .backend import to_device, to_numpy
+from .files import write_whole
+from .images import Preprocessing
+from .layers import LAYERS
+from .models import ZOO
+from .network import Network
+
+FORMAT = 1
+FETCHED = ("alexnet", "vgg16")  # the zoo names that `minideconv fetch` can bring
+
+
+def cache_folder() -> Path:
+    """Where fetched model files live: `MINIDECONV_CACHE`, else `minideconv` in the platform's cache folder."""
+    if os.environ.get("MINIDECONV_CACHE"):
+        return Path(os.environ["MINIDECONV_CACHE"]).expanduser()
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "minideconv"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "minideconv"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "minideconv"
+
+
+def save_model(net: Network, path, *, dtype: str = "float32") -> Path:
+    """Write a net as a model file, beside its final place first: a reader sees the old file or the new one whole.
+
+    Args:
+        path: ends in .npz; its folder must exist.
+        dtype: "float32", or "float16" for half the size.
+    Raises:
+        ValueError: if the path is not usable, or a weight is not finite.
+    """
+    path = Path(path)
+    if path.suffix != ".npz":
+        raise ValueError(f"cannot save a model as {path}: the name must end in .npz")
+    arrays = {name: to_numpy(value).astype(dtype) for name, value in net.parameters().items()}
+    for name, value in arrays.items():
+        if not np.isfinite(value).all():
+            raise ValueError(f"{net.name} is not saved: {name} holds NaN or infinity in {dtype}")
+    with write_whole(path) as file:
+        np.savez(file, __model__=np.array(json.dumps(describe(net), ensure_ascii=False)), **arrays)
+    return path
+
+
+def load_model(source) -> Network:
+    """Load a model file, by path or by a zoo name whose weights are in the cache.
+
+    Every name, shape and dtype is checked, and that all numbers are finite, before anything runs.
+
+    Raises:
+        FileNotFoundError: if it is not there; the message says how to fetch it.
+        ValueError: if the file is not a whole model file.
+    """
+    path = model_path(source)
+    if not path.exists():
+        name = str(source)
+        if name in FETCHED:
+            raise FileNotFoundError(f"{name} is not in the cache ({path}); fetch it: minideconv fetch {name}")
+        if name in ZOO:
+            raise FileNotFoundError(f"no weights of {name} are in the cache ({path}); give the path of a model file")
+        raise FileNotFoundError(f"there is no model file {path}; give a .npz file, or one of: {', '.join(FETCHED)}")
+    description, arrays = _read(path)
+    net = _rebuild(description, path)
+    for name, value in _checked(arrays, net, path).items():
+        layer, key = name.rsplit(".", 1)
+        setattr(net.layers[layer], key, to_device(value))
+    return net
+
+
+def model_path(source) -> Path:
+    """The file behind `source`: a zoo name means the cache, everything else is a path."""
+    return cache_folder() / f"{source}.npz" if str(source) in ZOO else Path(source).expanduser()
+
+
+def describe(net: Network) -> dict[str, Any]:
+    """Everything but the arrays, as JSON holds it."""
+    layers = [
+        {"name": name, "type": type(layer).__name__, **{option: getattr(layer, option) for option in layer.options}}
+        for name, layer in net.layers.items()
+    ]
+    return {
+        "format": FORMAT, "name": net.name, "input_shape": net.input_shape, "layers": layers,
+        "preprocessing": net.preprocessing.to_dict() if net.preprocessing else None, "classes": net.classes,
+        "source": net.source, "sha256": net.sha256, "licence": net.licence,
+    }  # fmt: skip
+
+
+def _read(path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The description and the arrays of a file, as they stand there; pickles are refused."""
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        description = json.loads(str(arrays.pop("__model__")))
+    except KeyError:
+        raise ValueError(f"{path} is not a model file: it has no __model__ entry") from None
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, AttributeError, NotImplementedError) as error:
+        if isinstance(error, PermissionError):
+            raise
+        raise ValueError(f"{path} cannot be read as a model file: {_first_line(error)}") from None
+    if not isinstance(description, dict) or description.get("format") != FORMAT:
+        found = description.get("format") if isinstance(description, dict) else None
+        raise ValueError(f"{path} has model format {found!r}, but this version reads {FORMAT}; convert it again")
+    return description, arrays
+
+
+def _rebuild(description, path) -> Network:
+    """The net of a description, its weights empty."""
+    try:
+        layers = []
+        for entry in description["layers"]:
+            arguments = dict(entry)
+            name, kind = arguments.pop("name"), LAYERS[arguments.pop("type")]
+            layer = kind(**arguments)
+            for key, shape in layer.parameter_shapes().items():
+                setattr(layer, key, np.broadcast_to(np.float32(0), shape))  # no memory: replaced by the file's arrays
+            layers.append((name, layer))
+        about = {key: description[key] for key in ("name", "input_shape", "classes", "source", "sha256", "licence")}
+        prepared = description["preprocessing"]
+        net = Network(layers, preprocessing=Preprocessing.from_dict(prepared) if prepared else None, **about)
+        if net.input_shape:
+            net.output_shapes()
+    except KeyError as error:
+        raise ValueError(f"{path}: its description lacks or does not know {error}") from None
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: its description does not fit together: {error}") from None
+    return net
+
+
+def _checked(arrays, net, path) -> dict[str, np.ndarray]:
+    """The file's arrays as float32, refused unless they are exactly what the layer table wants."""
+    wanted = {
+        f"{name}.{key}": shape for name, layer in net.layers.items() for key, shape in layer.parameter_shapes().items()
+    }
+    if set(wanted) != set(arrays):
+        missing, surplus = sorted(set(wanted) - set(arrays)), sorted(set(arrays) - set(wanted))
+        raise ValueError(f"{path}: arrays do not match the layers (missing: {missing}, not known: {surplus})")
+    for name, shape in wanted.items():
+        value = arrays[name]
+        if value.shape != shape:
+            raise ValueError(f"{path}: {name} has shape {value.shape}, but its layer wants {shape}")
+        if value.dtype not in (np.float32, np.float16):
+            raise ValueError(f"{path}: {name} is {value.dtype}; expected float32 or float16")
+        if not np.isfinite(value).all():
+            raise ValueError(f"{path}: {name} holds NaN or infinity")
+        arrays[name] = np.ascontiguousarray(value, dtype=np.float32)
+    return arrays
+
+
+def _first_line(error) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

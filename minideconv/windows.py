@@ -1,0 +1,127 @@
+"""The part of a map that a unit above can see, for many units at once: what `project_patches` walks down.
+
+A window lies in the padded plane, so it may hang over the map. Whatever lands there on the way down is padding, not
+map, and is set to zero after every layer. A window that outgrows its map becomes the whole map.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .backend import Array, array_module
+from .layers import Layer, Step
+
+
+class Window:
+    """Equal windows, one a unit: rows top … top + height (half-open), columns alike, in pixels of one layer's maps.
+
+    Attributes:
+        top, left: (B,) integers;  height, width: integers.
+        whole: (vertical, horizontal), whether the window is the whole map along that axis.
+    """
+
+    def __init__(self, top: np.ndarray, left: np.ndarray, height: int, width: int, whole=(False, False)):
+        self.top, self.left, self.height, self.width, self.whole = top, left, height, width, whole
+
+    @classmethod
+    def of_map(cls, shape, count: int) -> Window:
+        """The whole map of `shape` (C, H, W, N), for `count` units."""
+        corner = np.zeros(count, dtype=np.intp)
+        return cls(corner, corner, shape[1], shape[2], (True, True))
+
+    def shape(self, maps_shape) -> tuple[int, ...]:
+        """Shape of maps cropped to one window: (C, height, width), or (D,) of vectors, which have no windows."""
+        return (maps_shape[0], self.height, self.width) if len(maps_shape) == 4 else (maps_shape[0],)
+
+    def below(self, layer: Layer, step: Step) -> Window:
+        """What the windows see in the layer's input: interval arithmetic, one layer down."""
+        if len(step.x_shape) == 2:
+            return self
+        if len(step.y_shape) == 2:  # Flatten: every unit above sees the whole map
+            return Window.of_map(step.x_shape, len(self.top))
+        (down, across), (rows, columns) = layer.stride, layer.kernel_size
+        (above, _), (before, _) = layer.padding
+        return Window(
+            self.top * down - above,
+            self.left * across - before,
+            (self.height - 1) * down + rows,
+            (self.width - 1) * across + columns,
+            self.whole,
+        )
+
+    def confine(self, signal: Array, shape) -> tuple[Array, Window]:
+        """Keep what lies in the map: zero where windows hang over it, the whole map where they outgrow it.
+
+        Args:
+            signal: (C, height, width, B), may be changed in place;  shape: (C, H, W, N) of the map.
+        Returns:
+            the signal, and the window it now fills.
+        """
+        if len(shape) == 2:
+            return signal, self
+        tall, wide = self.height > shape[1] or self.whole[0], self.width > shape[2] or self.whole[1]
+        if not (tall or wide):
+            clear(signal, self, shape)
+            return signal, self
+        none = np.zeros_like(self.top)
+        new = Window(
+            none if tall else self.top, none if wide else self.left,
+            shape[1] if tall else self.height, shape[2] if wide else self.width, (tall, wide),
+        )  # fmt: skip
+        inside = Window(new.top - self.top, new.left - self.left, new.height, new.width)  # as seen from the signal
+        signal = crop(signal, inside, np.arange(len(self.top)))
+        clear(signal, new, shape)
+        return signal, new
+
+
+class WindowStep:
+    """A layer's `Step` seen through one window a unit: the same attributes, cropped when they are first read."""
+
+    padding, rng = 0, None
+
+    def __init__(self, step: Step, window: Window, below: Window, image: np.ndarray):
+        self._step, self._window, self._below, self._image = step, window, below, image
+        self.x_shape = (*below.shape(step.x_shape), len(image))
+
+    @property
+    def x(self) -> Array:
+        return crop(self._step.x, self._below, self._image)
+
+    @property
+    def y(self) -> Array:
+        return crop(self._step.y, self._window, self._image)
+
+    @property
+    def switches(self) -> Array:
+        return crop(self._step.switches, self._window, self._image)
+
+    @property
+    def mask(self) -> Array | None:
+        return None if self._step.mask is None else crop(self._step.mask, self._window, self._image)
+
+
+def crop(maps: Array, window: Window, image: np.ndarray) -> Array:
+    """Cut one window a unit out of its image, zero outside the map: (C, H, W, N) -> (C, height, width, B).
+
+    Vectors have no windows: (D, N) -> (D, B).
+    """
+    xp = array_module(maps)
+    if maps.ndim == 2:
+        return maps[:, xp.asarray(image)]
+    _, height, width, count = maps.shape
+    rows = (window.top + np.arange(window.height)[:, None]).clip(0, height - 1)  # (h, B)
+    columns = (window.left + np.arange(window.width)[:, None]).clip(0, width - 1)  # (w, B)
+    flat = (rows[:, None] * width + columns) * count + image  # (h, w, B)
+    cut = xp.take(maps.reshape(len(maps), -1), xp.asarray(flat), axis=1)
+    clear(cut, window, maps.shape)
+    return cut
+
+
+def clear(signal: Array, window: Window, shape) -> None:
+    """Set to zero, in place, what lies outside a map of `shape` (C, H, W, N)."""
+    axes = ((window.top, window.height, shape[1]), (window.left, window.width, shape[2]))
+    for axis, (start, length, size) in enumerate(axes):
+        if start.min() < 0 or start.max() + length > size:
+            pixel = start + np.arange(length)[:, None]  # (length, B)
+            inside = array_module(signal).asarray((0 <= pixel) & (pixel < size))
+            signal *= inside[:, None] if axis == 0 else inside
