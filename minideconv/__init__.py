@@ -19,9 +19,11 @@ __all__ = [
     "Units",
     "array_module",
     "functional",
+    "load_model",
     "project",
     "project_patches",
+    "save_model",
     "strongest",
     "to_device",
     "to_numpy",
-]  # fmt: skip
+]

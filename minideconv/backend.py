@@ -45,8 +45,10 @@ def _why_no_gpu(number: int) -> str | None:
     """One clause that says why GPU `number` cannot be used and what would help; None if it can."""
     try:
         import cupy
-    except ImportError:
-        return "CuPy is not installed: pip install 'minideconv[gpu]'"
+    except ImportError as error:
+        missing = isinstance(error, ModuleNotFoundError) and error.name == "cupy"
+        reason = "is not installed" if missing else f"does not load ({' '.join(str(error).split())[:200]})"
+        return f"CuPy {reason}: pip install 'minideconv[gpu]'"
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as error:

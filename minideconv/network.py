@@ -165,6 +165,8 @@ class Network:
         """
         found, names = {}, list(trace.steps)
         trained = [name for name in names if self.layers[name].parameters]
+        if not trained:
+            return {}
         for name in reversed(names):
             layer, step = self.layers[name], trace.step(name)
             found.update({f"{name}.{key}": value for key, value in layer.gradients(grad, step).items()})
@@ -233,6 +235,8 @@ class Network:
         if getattr(x, "dtype", None) is None or x.dtype.kind != "f" or x.ndim not in (2, 4):
             described = f"{x.dtype} {x.shape}" if hasattr(x, "shape") else type(x).__name__
             raise ValueError(f"forward: x is {described}; expected float (C, H, W, N), as net.preprocess gives")
+        if not x.size:
+            raise ValueError(f"forward: x is empty, {x.shape}; give at least one image")
         try:
             layer.output_shape(x.shape[:-1])
         except ValueError as error:

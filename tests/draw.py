@@ -58,7 +58,7 @@ def assert_close(actual, expected, tolerance=1e-12):
     np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance * max(np.abs(expected).max(), 1e-300))
 
 
-def check_gradient(f, gradient, x, rng, step=1e-5, tolerance=1e-6):
+def check_gradient(f, gradient, x, rng, step=1e-5, tolerance=1e-7):
     """Compare a gradient with central differences along one random direction, for a random output gradient.
 
     Args:

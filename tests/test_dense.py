@@ -103,7 +103,7 @@ def test_its_gradient_agrees_with_central_differences(case):
     logits = logits + 0.1 * scattered(rng, logits.shape)
     slope = F.cross_entropy(logits, labels)[1]
     check_gradient(
-        lambda z: F.cross_entropy(z, labels)[0].reshape(1), lambda grad: grad * slope, logits, rng, tolerance=1e-5
+        lambda z: F.cross_entropy(z, labels)[0].reshape(1), lambda grad: grad * slope, logits, rng, tolerance=1e-6
     )
 
 
@@ -147,3 +147,14 @@ def test_linear_refuses_maps():
 def test_cross_entropy_wants_one_label_an_image():
     with pytest.raises(ValueError, match=r"cross_entropy: labels have shape \(3,\); expected \(N,\) = \(2,\)"):
         F.cross_entropy(to_device(np.zeros((4, 2))), to_device(np.array([0, 1, 2])))
+
+
+@pytest.mark.parametrize("label", [-1, 3])
+def test_a_label_that_is_no_class_is_refused(label):
+    with pytest.raises(ValueError, match="a label is not one of the 3 classes, 0 … 2"):
+        F.cross_entropy(to_device(np.zeros((3, 2))), to_device(np.array([0, label])))
+
+
+def test_a_dense_bias_of_the_wrong_length_is_refused():
+    with pytest.raises(ValueError, match=r"linear: bias has shape \(1,\); expected \(O,\) = \(3,\)"):
+        F.linear(to_device(np.zeros((2, 1))), to_device(np.zeros((3, 2))), to_device(np.zeros(1)))

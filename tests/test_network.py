@@ -86,6 +86,7 @@ def test_printing_a_net_gives_its_table():
         (np.zeros((3, 6, 6, 1), np.float32), r"layer conv1: Conv2d expects maps of shape \(1, H, W\)"),
         (np.zeros((1, 6, 6), np.float32), r"x is float32 \(1, 6, 6\); expected float \(C, H, W, N\)"),
         (np.zeros((1, 6, 6, 1), np.uint8), r"x is uint8 \(1, 6, 6, 1\); expected float"),
+        (np.zeros((1, 6, 6, 0), np.float32), r"x is empty, \(1, 6, 6, 0\); give at least one image"),
         ([[1.0]], "x is list; expected float"),
         (np.full((1, 6, 6, 1), np.nan, np.float32), "the input of conv1 holds NaN or infinity"),
         (np.zeros((1, 8, 8, 1), np.float32), r"layer fc2: linear: x has shape \(32, 1\)"),

@@ -54,7 +54,7 @@ def projection_sheet(net: Network, trace: Trace, layer: str, units: Units, rule:
         picture = display(net.preprocessing.display_order(pixels))
         boxes.append(box)
         entries.append(Entry(photo[top:bottom, left:right], picture, _caption(net, layer, channel, row, column, value)))
-    title = f"{net.name}, {layer}: what {_count(len(entries), 'unit')} of this photo respond to ({rule} rule)"
+    title = f"{net.name}, {layer}: what {_count(len(entries), 'unit')} respond to in this photo ({rule} rule)"
     return project_sheet(photo, boxes, entries, title, HOW_SHOWN)
 
 

@@ -43,6 +43,8 @@ def conv2d(x: Array, weight: Array, bias: Array | None = None, *, stride=1, padd
     Paper: Sec. 2, "convolving the previous layer output with learned filters".
     """
     _check("conv2d", x.shape, "x", weight.shape, groups)
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise ValueError(f"conv2d: bias has shape {bias.shape}; expected (O,) = {weight.shape[:1]}")
     if groups > 1:
         parts = zip(_split(x, groups), _split(weight, groups), _split(bias, groups))
         return array_module(x).concatenate([conv2d(*part, stride=stride, padding=padding) for part in parts])
@@ -82,6 +84,9 @@ def conv_transpose2d(y: Array, weight: Array, x_shape, *, stride=1, padding=0, g
     Paper: Sec. 2.1, "Filtering".
     """
     _check("conv_transpose2d", x_shape, "x_shape", weight.shape, groups)
+    stride, padding, taps = pair(stride, "stride"), pad_pairs(padding), weight.shape[2:]
+    out = output_shape(x_shape[1:3], taps, stride, padding)
+    _check_signal("conv_transpose2d", "y", y.shape, (len(weight), *out, x_shape[3]))
     if groups > 1:
         shape = (x_shape[0] // groups, *x_shape[1:])
         parts = zip(_split(y, groups), _split(weight, groups))
@@ -89,10 +94,7 @@ def conv_transpose2d(y: Array, weight: Array, x_shape, *, stride=1, padding=0, g
             [conv_transpose2d(*part, shape, stride=stride, padding=padding) for part in parts]
         )
 
-    stride, padding = pair(stride, "stride"), pad_pairs(padding)
-    (channels, height, width, count), taps = x_shape, weight.shape[2:]
-    ((top, bottom), (left, right)), out = padding, output_shape(x_shape[1:3], taps, stride, padding)
-    _check_signal("conv_transpose2d", "y", y.shape, (len(weight), *out, count))
+    (channels, height, width, count), ((top, bottom), (left, right)) = x_shape, padding
     xp, filters = array_module(y), weight.reshape(len(weight), -1).T
     x = xp.zeros((channels, top + height + bottom, left + width + right, count), dtype=xp.result_type(y, weight))
 
@@ -123,6 +125,9 @@ def conv2d_weight_gradient(x: Array, grad: Array, weight_shape, *, stride=1, pad
     Not in the paper: it is backpropagation.
     """
     _check("conv2d_weight_gradient", x.shape, "x", weight_shape, groups)
+    stride, padding, taps = pair(stride, "stride"), pad_pairs(padding), weight_shape[2:]
+    out = output_shape(x.shape[1:3], taps, stride, padding)
+    _check_signal("conv2d_weight_gradient", "grad", grad.shape, (weight_shape[0], *out, x.shape[3]))
     if groups > 1:
         shape = (weight_shape[0] // groups, *weight_shape[1:])
         parts = zip(_split(x, groups), _split(grad, groups))
@@ -130,9 +135,6 @@ def conv2d_weight_gradient(x: Array, grad: Array, weight_shape, *, stride=1, pad
             [conv2d_weight_gradient(*part, shape, stride=stride, padding=padding) for part in parts]
         )
 
-    stride, padding, taps = pair(stride, "stride"), pad_pairs(padding), weight_shape[2:]
-    out = output_shape(x.shape[1:3], taps, stride, padding)
-    _check_signal("conv2d_weight_gradient", "grad", grad.shape, (weight_shape[0], *out, x.shape[3]))
     xp, padded = array_module(x), pad(x, padding)
 
     def work(blocks):
@@ -193,14 +195,14 @@ def _check(function, x_shape, what, weight_shape, groups):
         raise ValueError(f"{function}: {what} has shape {tuple(x_shape)}; expected (C, H, W, N)")
     if len(weight_shape) != 4:
         raise ValueError(f"{function}: weight has shape {tuple(weight_shape)}; expected (O, C/groups, KH, KW)")
+    if groups < 1 or weight_shape[0] % groups:
+        raise ValueError(f"{function}: {weight_shape[0]} filters cannot be split into {groups} groups")
     if x_shape[0] != weight_shape[1] * groups:
         of_groups = f" in each of {groups} groups" if groups > 1 else "; is there an alpha channel?"
         raise ValueError(
             f"{function}: {what} has {x_shape[0]} channels but weight expects {weight_shape[1]} "
             f"(weight is (O, C/groups, KH, KW) = {tuple(weight_shape)}){of_groups}"
         )
-    if groups < 1 or weight_shape[0] % groups:
-        raise ValueError(f"{function}: {weight_shape[0]} filters cannot be split into {groups} groups")
 
 
 def _check_signal(function, what, shape, expected):

@@ -15,6 +15,8 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
     """
     if x.ndim != 2 or x.shape[0] != weight.shape[1]:
         raise ValueError(f"linear: x has shape {x.shape}, weight (O, D) = {weight.shape}; x must be (D, N)")
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise ValueError(f"linear: bias has shape {bias.shape}; expected (O,) = {weight.shape[:1]}")
     y = weight @ x
     return y if bias is None else y + bias[:, None]
 
@@ -46,7 +48,7 @@ def cross_entropy(logits: Array, labels: Array) -> tuple[Array, Array]:
     Returns:
         loss: an array without axes;  grad: (classes, N).
     Raises:
-        ValueError: if there is not one label for every column.
+        ValueError: if there is not one label for every column, or one is no class.
 
     Paper: Sec. 2, "a cross-entropy loss function".
     """
@@ -55,5 +57,7 @@ def cross_entropy(logits: Array, labels: Array) -> tuple[Array, Array]:
         raise ValueError(f"cross_entropy: labels have shape {labels.shape}; expected (N,) = {(count,)}")
     xp, shifted = array_module(logits), logits - logits.max(axis=0)
     log_p = shifted - xp.log(xp.exp(shifted).sum(axis=0))
+    if not bool(((0 <= labels) & (labels < classes)).all()):
+        raise ValueError(f"cross_entropy: a label is not one of the {classes} classes, 0 … {classes - 1}")
     truth = (xp.arange(classes)[:, None] == labels).astype(logits.dtype)  # (classes, N), one 1 a column
     return -(truth * log_p).sum() / count, (xp.exp(log_p) - truth) / count

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..backend import Array, array_module
+from ..backend import Array
 
 
 def local_response_norm(x: Array, size: int, alpha: float, beta: float, k: float) -> Array:
@@ -25,7 +25,7 @@ def local_response_norm(x: Array, size: int, alpha: float, beta: float, k: float
 
 
 def local_response_norm_gradient(grad: Array, x: Array, size: int, alpha: float, beta: float, k: float) -> Array:
-    """The gradient of `local_response_norm` with respect to `x`, times `grad`; its Jacobian is symmetric.
+    """The gradient of `local_response_norm` with respect to `x`, for the gradient `grad` at its output.
 
     Args:
         grad: (C, ...) gradient at the output;  x: (C, ...) the input;  the others as given to it.
@@ -51,4 +51,4 @@ def _sum_over_neighbours(x, size):
     for shift in range(1, min(size // 2, channels - 1) + 1):
         total[shift:] += x[: channels - shift]
         total[: channels - shift] += x[shift:]
-    return array_module(x).asarray(total)
+    return total

@@ -1,0 +1,74 @@
+"""What the benchmarks share: photos, alternating medians, and one run for each BLAS kernel."""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+KERNELS = ("", "SkylakeX", "Haswell")  # OPENBLAS_CORETYPE; empty: what OpenBLAS chooses by itself
+
+
+def arguments(description):
+    """The command line of every benchmark."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--photos", metavar="FOLDER-or-ZIP", help="real photos (default: noise)")
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--kernel", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def for_each_kernel(run, options):
+    """Call `run(options)` in a fresh process for every BLAS kernel: it is chosen when NumPy loads."""
+    if options.kernel is not None:
+        run(options)
+        return
+    for kernel in KERNELS:
+        print(f"OPENBLAS_CORETYPE={kernel or '(unset)'}", flush=True)
+        environment = {**os.environ, "OPENBLAS_CORETYPE": kernel}
+        if not kernel:
+            del environment["OPENBLAS_CORETYPE"]
+        subprocess.run([sys.executable, *sys.argv, "--kernel", kernel], env=environment, check=True)
+
+
+def load_photos(net, source, count):
+    """`count` photos, preprocessed: (3, 224, 224, N) float32; noise where no source is given."""
+    if source is None:
+        return np.random.RandomState(0).randn(*net.input_shape, count).astype(np.float32)
+    if Path(source).is_dir():
+        paths = sorted(path for path in Path(source).iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
+        return net.preprocess(paths[:: max(len(paths) // count, 1)][:count])
+    from PIL import Image
+
+    with zipfile.ZipFile(source) as archive:
+        names = sorted(name for name in archive.namelist() if name.lower().endswith((".jpg", ".jpeg", ".png")))
+        return net.preprocess(
+            [Image.open(archive.open(name)) for name in names[:: max(len(names) // count, 1)][:count]]
+        )
+
+
+def load_alexnet():
+    """AlexNet's convolutional part with real weights where they are in the cache, else random ones."""
+    from minideconv import load_model, models
+
+    try:
+        return load_model("alexnet"), "real weights"
+    except FileNotFoundError:
+        return models.build("alexnet", until="pool5"), "random weights (minideconv fetch alexnet brings real ones)"
+
+
+def alternate(functions, repeats):
+    """Run the functions in turn, `repeats` times after one warm-up; {name: median seconds}."""
+    times = {name: [] for name in functions}
+    for repeat in range(repeats + 1):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()
+            if repeat:
+                times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(taken) for name, taken in times.items()}

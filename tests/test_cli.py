@@ -1,0 +1,159 @@
+"""The command line: what it writes, what it prints, and one line with exit status 2 for everything that is wrong."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from minideconv import load_model, models, project, save_model
+from minideconv.cli import main
+from minideconv.images import Preprocessing
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A folder with a small model file and a photo."""
+    folder = tmp_path_factory.mktemp("files")
+    net = models.build("zfnet32")
+    net.preprocessing = Preprocessing(
+        resize=32, crop=32, channels="RGB", scale=1 / 255, mean=(0.5,) * 3, std=(0.2,) * 3
+    )
+    save_model(net, folder / "net.npz")
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(folder / "photo.png")
+    (folder / "broken.jpg").write_bytes((folder / "photo.png").read_bytes()[:900])
+    return folder
+
+
+def run(*arguments):
+    return main([str(argument) for argument in arguments])
+
+
+def test_project_writes_a_sheet_and_lists_its_units(files, tmp_path, capsys):
+    out = tmp_path / "sheet.png"
+    assert run("project", files / "photo.png", "--model", files / "net.npz", "--layer", "relu3", "--out", out) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "relu3 of zfnet32, deconvnet rule: channel, row, column, activation"
+    assert len(lines) == 11 and lines[-1] == f"written: {out}"
+    channel, row, column, value = lines[1].split()
+    net = load_model(files / "net.npz")
+    trace = net.forward(net.preprocess([files / "photo.png"]))
+    p = project(net, trace, "relu3", channel=int(channel))
+    assert (p.row, p.column) == (int(row), int(column)) and p.activation == pytest.approx(float(value), rel=1e-5)
+    with Image.open(out) as sheet:
+        assert sheet.width > 1000 and len(np.unique(np.asarray(sheet), axis=0)) > 20
+
+
+@pytest.mark.parametrize("rule", ["gradient", "guided"])
+def test_project_shows_one_chosen_unit(files, tmp_path, capsys, rule):
+    out = tmp_path / "unit.jpg"
+    options = ["--layer", "conv2", "--channel", 5, "--position", "3,0", "--rule", rule, "--out", out]
+    assert run("project", files / "photo.png", "--model", files / "net.npz", *options) == 0
+    listed = capsys.readouterr().out.splitlines()
+    assert listed[1].split()[:3] == ["5", "3", "0"] and len(listed) == 3
+    assert out.stat().st_size > 5000
+
+
+def test_project_shows_units_of_a_classifier(files, tmp_path, capsys):
+    out = tmp_path / "classes.png"
+    assert run("project", files / "photo.png", "--model", files / "net.npz", "--layer", "fc4", "--out", out) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 11 and out.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["missing.jpg"], "there is no file missing.jpg"),
+        (["{folder}"], "is a folder; give the photos in it"),
+        (["{folder}/broken.jpg"], "is damaged or cut short"),
+        (["{folder}/net.npz"], "is not an image Pillow can read"),
+        (["{photo}", "--layer", "relu9"], "zfnet32 has no layer 'relu9'; it has conv1"),
+        (["{photo}", "--channel", "64"], "relu3 has 64 channels, counted from 0; there is no channel 64"),
+        (["{photo}", "--channel", "1", "--position", "8,0"], "8 rows and 8 columns, counted from 0"),
+        (["{photo}", "--position", "1,1"], "a position needs a channel"),
+        (["{photo}", "--top", "0"], "show at least one unit"),
+        (["{photo}", "--out", "sheet.gif"], "end its name in .png or .jpg"),
+        (["{photo}", "--out", "nowhere/sheet.png"], "there is no folder nowhere; create it first"),
+        (["{photo}", "--model", "resnet"], "there is no model file resnet; give a .npz file, or one of"),
+        (["{photo}", "--model", "caffenet"], "no weights of caffenet are in the cache"),
+        (["{photo}", "--model", "{photo}"], "cannot be read as a model file"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(files, tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MINIDECONV_CACHE", str(tmp_path / "empty"))
+    given = [argument.format(folder=files, photo=files / "photo.png") for argument in arguments]
+    options = {"--model": files / "net.npz", "--layer": "relu3", "--out": tmp_path / "sheet.png"}
+    for option, value in options.items():
+        given += [] if option in given else [option, value]
+    assert run("project", *given) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1 and error.startswith("minideconv: ")
+    assert list(tmp_path.iterdir()) == [], "nothing half-written"
+
+
+def test_bad_options_are_refused_by_the_parser(files, capsys):
+    for arguments in (
+        ["project", "x.jpg", "--rule", "lime"],
+        ["project", "x.jpg", "--position", "5"],
+        ["fetch", "x"],
+        [],
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            run(*arguments)
+        assert stopped.value.code == 2
+    assert "give ROW,COLUMN such as 5,7" in capsys.readouterr().err
+
+
+def test_every_command_shows_an_example_in_its_help(capsys):
+    for command in ("project", "fetch", "info"):
+        with pytest.raises(SystemExit) as stopped:
+            run(command, "--help")
+        assert stopped.value.code == 0
+        assert f"example:\n  minideconv {command}" in capsys.readouterr().out
+
+
+def test_a_missing_model_is_fetched_and_it_is_said(files, tmp_path, monkeypatch, capsys):
+    import importlib
+
+    monkeypatch.setenv("MINIDECONV_CACHE", str(tmp_path))
+
+    def bring(name, source=None, **options):
+        save_model(models.build("alexnet", until="relu1"), tmp_path / f"{name}.npz")
+
+    monkeypatch.setattr(importlib.import_module("minideconv.fetch"), "fetch", bring)
+    out = tmp_path / "sheet.png"
+    assert run("project", files / "photo.png", "--layer", "relu1", "--out", out) == 0
+    assert "alexnet is not in the cache; fetching its published weights (once)" in capsys.readouterr().err
+    assert out.exists()
+
+
+def test_info_shows_the_table_and_the_origin(files, capsys):
+    assert run("info", files / "net.npz") == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("zfnet32: input 3 × 32 × 32") and "classifier     10 classes, no names" in shown
+    assert "licence        unknown" in shown
+    assert run("info") == 0
+    assert "matrix products: " in capsys.readouterr().out
+
+
+def test_info_says_where_there_is_no_classifier(tmp_path, capsys):
+    path = save_model(models.build("alexnet", until="pool1"), tmp_path / "features.npz")
+    assert run("info", path) == 0
+    assert "classifier     no classifier" in capsys.readouterr().out
+
+
+def test_ctrl_c_stops_quietly(files, monkeypatch, capsys):
+    def interrupted(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("minideconv.cli.info", interrupted)
+    assert run("info") == 130
+    assert capsys.readouterr().err == "minideconv: stopped\n"
+
+
+def test_the_module_runs_as_a_command():
+    done = subprocess.run([sys.executable, "-m", "minideconv", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("minideconv ")
