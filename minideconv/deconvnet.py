@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .backend import array_module, to_device, to_numpy
+from .layers import Layer
 from .network import Network, Trace, check_rule
 from .parallel import share
 from .windows import Window, WindowStep
@@ -142,9 +143,10 @@ def _project_windows(net, trace, layer, units, seeds, rule):
 
     names = list(trace.steps)
     for name in reversed(names[: names.index(layer) + 1]):
-        below = window.below(net.layers[name], trace.step(name))
-        signal = net.layers[name].down(signal, WindowStep(trace.step(name), window, below, image), rule)
-        signal, window = below.confine(signal, trace.step(name).x_shape)
+        layer, step = net.layers[name], trace.step(name)
+        below = window.below(layer, step)
+        signal = layer.down(signal, WindowStep(step, window, below, image), rule)
+        signal, window = below.confine(signal, step.x_shape, layer.padding != Layer.padding)
     return to_numpy(signal), window.top, window.left, to_numpy(seeds)
 
 

@@ -120,7 +120,7 @@ class ReLU(Layer):
         if rule == "gradient":  # back through where the unit was active
             return signal * (step.y > 0)
         if rule == "deconvnet":  # rectify the signal itself, whatever the unit did (Sec. 2.1, "Rectification")
-            return signal * (signal > 0)
+            return array_module(signal).maximum(signal, 0)
         if rule == "guided":  # both (Springenberg et al. 2014)
             return signal * (step.y > 0) * (signal > 0)
         raise ValueError(f"rule {rule!r} is unknown; use one of {', '.join(RULES)}")

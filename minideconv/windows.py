@@ -49,11 +49,12 @@ class Window:
             self.whole,
         )
 
-    def confine(self, signal: Array, shape) -> tuple[Array, Window]:
+    def confine(self, signal: Array, shape, padded: bool = True) -> tuple[Array, Window]:
         """Keep what lies in the map: zero where windows hang over it, the whole map where they outgrow it.
 
         Args:
             signal: (C, height, width, B), may be changed in place;  shape: (C, H, W, N) of the map.
+            padded: whether signal can lie outside the map at all.
         Returns:
             the signal, and the window it now fills.
         """
@@ -61,7 +62,8 @@ class Window:
             return signal, self
         tall, wide = self.height > shape[1] or self.whole[0], self.width > shape[2] or self.whole[1]
         if not (tall or wide):
-            clear(signal, self, shape)
+            if padded:
+                clear(signal, self, shape)
             return signal, self
         none = np.zeros_like(self.top)
         new = Window(
@@ -121,7 +123,10 @@ def clear(signal: Array, window: Window, shape) -> None:
     """Set to zero, in place, what lies outside a map of `shape` (C, H, W, N)."""
     axes = ((window.top, window.height, shape[1]), (window.left, window.width, shape[2]))
     for axis, (start, length, size) in enumerate(axes):
-        if start.min() < 0 or start.max() + length > size:
-            pixel = start + np.arange(length)[:, None]  # (length, B)
-            inside = array_module(signal).asarray((0 <= pixel) & (pixel < size))
-            signal *= inside[:, None] if axis == 0 else inside
+        before, after = min(max(-start.min(), 0), length), min(max(size - start.max(), 0), length)
+        for edge in (slice(0, before), slice(max(after, before), length)):  # where some windows hang over, some not
+            if edge.start < edge.stop:
+                pixel = start + np.arange(edge.start, edge.stop)[:, None]  # (edge, B)
+                inside = array_module(signal).asarray((0 <= pixel) & (pixel < size))
+                strip = signal[:, edge] if axis == 0 else signal[:, :, edge]
+                strip *= inside[:, None] if axis == 0 else inside

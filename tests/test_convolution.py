@@ -133,15 +133,15 @@ def three_results(x, weight):
 
 def in_blocks_of(size, x, weight):
     """The same, cut into blocks of `size` bytes (but at least 256 output pixels); and how many blocks there were."""
-    starts, tap_slices = [], convolution.tap_slices
+    starts, _touched = [], convolution._touched
 
     def counted(*args):
         starts.append(args)
-        return tap_slices(*args)
+        return _touched(*args)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(convolution, "block_bytes", lambda x: size)
-        patch.setattr(convolution, "tap_slices", counted)
+        patch.setattr(convolution, "_touched", counted)
         return three_results(x, weight), len(starts)
 
 

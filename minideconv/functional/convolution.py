@@ -15,7 +15,7 @@ from itertools import chain, groupby
 
 from ..backend import Array, array_module, block_bytes
 from ..parallel import share
-from .geometry import output_shape, pad, pad_pairs, pair, tap_slices
+from .geometry import output_shape, pad_pairs, pair
 
 
 def conv2d(x: Array, weight: Array, bias: Array | None = None, *, stride=1, padding=0, groups: int = 1) -> Array:
@@ -51,17 +51,17 @@ def conv2d(x: Array, weight: Array, bias: Array | None = None, *, stride=1, padd
 
     stride, padding = pair(stride, "stride"), pad_pairs(padding)
     out, taps = output_shape(x.shape[1:3], weight.shape[2:], stride, padding), weight.shape[2:]
-    xp, padded, filters = array_module(x), pad(x, padding), weight.reshape(len(weight), -1)
+    xp, phases, filters = array_module(x), _split_phases(x, stride, padding), weight.reshape(len(weight), -1)
     y = xp.empty((len(weight), *out, x.shape[3]), dtype=xp.result_type(x, weight))
 
     def work(blocks):
         for rows, images in blocks:
-            columns = _im2col(padded, taps, stride, rows, out[1], images)
+            columns = _im2col(phases, taps, stride, rows, out[1], images)
             target = y[:, rows, :, images]  # (O, rows, OW, N)
             product = (filters @ columns).reshape(target.shape)
             xp.add(product, 0 if bias is None else bias[:, None, None, None], out=target)
 
-    share(work, _blocks(x, taps, out), x)
+    share(work, _blocks(x, x.shape, taps, out), x)
     return y
 
 
@@ -94,17 +94,17 @@ def conv_transpose2d(y: Array, weight: Array, x_shape, *, stride=1, padding=0, g
             [conv_transpose2d(*part, shape, stride=stride, padding=padding) for part in parts]
         )
 
-    (channels, height, width, count), ((top, bottom), (left, right)) = x_shape, padding
     xp, filters = array_module(y), weight.reshape(len(weight), -1).T
-    x = xp.zeros((channels, top + height + bottom, left + width + right, count), dtype=xp.result_type(y, weight))
+    phases = xp.zeros(_phases_shape(x_shape, stride, padding), dtype=xp.result_type(y, weight))
 
     def work(blocks):  # rows of one image overlap, so only images can be shared among cores
         for rows, images in chain.from_iterable(blocks):
             columns = filters @ y[:, rows, :, images].reshape(len(y), -1)
-            _col2im(columns, x, taps, stride, rows, out[1], images)
+            _col2im(columns, phases, taps, stride, rows, out[1], images)
 
-    share(work, [list(blocks) for _, blocks in groupby(_blocks(x, taps, out), lambda block: block[1].start)], x)
-    return xp.ascontiguousarray(x[:, top : top + height, left : left + width])
+    by_images = groupby(_blocks(phases, x_shape, taps, out), lambda block: block[1].start)
+    share(work, [list(blocks) for _, blocks in by_images], y)
+    return _join_phases(phases, x_shape, stride, padding)
 
 
 def conv2d_weight_gradient(x: Array, grad: Array, weight_shape, *, stride=1, padding=0, groups: int = 1) -> Array:
@@ -135,42 +135,87 @@ def conv2d_weight_gradient(x: Array, grad: Array, weight_shape, *, stride=1, pad
             [conv2d_weight_gradient(*part, shape, stride=stride, padding=padding) for part in parts]
         )
 
-    xp, padded = array_module(x), pad(x, padding)
+    xp, phases = array_module(x), _split_phases(x, stride, padding)
 
     def work(blocks):
         total = xp.zeros((weight_shape[0], x.shape[0] * taps[0] * taps[1]), dtype=xp.result_type(x, grad))
         for rows, images in blocks:
-            columns = _im2col(padded, taps, stride, rows, out[1], images)
+            columns = _im2col(phases, taps, stride, rows, out[1], images)
             total += grad[:, rows, :, images].reshape(len(grad), -1) @ columns.T
         return total
 
-    return sum(share(work, _blocks(x, taps, out), x)).reshape(weight_shape)
+    return sum(share(work, _blocks(x, x.shape, taps, out), x)).reshape(weight_shape)
 
 
-def _im2col(padded, taps, stride, rows, width, images):
-    """Lay the patch under every output pixel out as a column: (C, H, W, N) -> (C·KH·KW, rows·OW·N)."""
-    channels, count = len(padded), images.stop - images.start
-    shape = (channels, *taps, rows.stop - rows.start, width, count)  # (C, KH, KW, rows, OW, N)
-    columns = array_module(padded).empty(shape, dtype=padded.dtype)
-    for i, j, down, across in tap_slices(taps, stride, shape[3:5], rows.start):
-        columns[:, i, j] = padded[:, down, across, images]
-    return columns.reshape(channels * taps[0] * taps[1], -1)
+def _im2col(phases, taps, stride, rows, width, images):
+    """Lay the patch under every output pixel out as a column: (C, SH, SW, h, w, N) -> (C·KH·KW, rows·OW·N)."""
+    shape = (len(phases), *taps, rows.stop - rows.start, width, images.stop - images.start)  # (C, KH, KW, rows, OW, N)
+    columns = array_module(phases).empty(shape, dtype=phases.dtype)
+    for i, j, touched in _touched(phases, taps, stride, rows, width):
+        columns[:, i, j] = touched[..., images]
+    return columns.reshape(len(phases) * taps[0] * taps[1], -1)
 
 
-def _col2im(columns, x, taps, stride, rows, width, images):
-    """Add every column back to the patch of `x` it stands for: the adjoint of `_im2col`, in place."""
-    columns = columns.reshape(len(x), *taps, rows.stop - rows.start, width, -1)
-    for i, j, down, across in tap_slices(taps, stride, columns.shape[3:5], rows.start):
-        x[:, down, across, images] += columns[:, i, j]
+def _col2im(columns, phases, taps, stride, rows, width, images):
+    """Add every column back to the patch it stands for, in place: the adjoint of `_im2col`."""
+    columns = columns.reshape(len(phases), *taps, rows.stop - rows.start, width, -1)  # (C, KH, KW, rows, OW, N)
+    for i, j, touched in _touched(phases, taps, stride, rows, width):
+        touched[..., images] += columns[:, i, j]
 
 
-def _blocks(x, taps, out):
+def _touched(phases, taps, stride, rows, width):
+    """For every kernel tap (i, j), the pixels that it touches in all windows of some rows: views (C, rows, OW, N)."""
+    for i in range(taps[0]):
+        down, row_phase = divmod(i, stride[0])
+        for j in range(taps[1]):
+            across, column_phase = divmod(j, stride[1])
+            plane = phases[:, row_phase, column_phase]
+            yield i, j, plane[:, rows.start + down : rows.stop + down, across : across + width]
+
+
+def _split_phases(x, stride, padding):
+    """Pad with zeros and keep pixels apart by phase: (C, H, W, N) -> (C, SH, SW, h, w, N).
+
+    All windows touch every `stride`-th pixel with one tap; here those lie side by side, and copies run along rows.
+    """
+    phases = array_module(x).zeros(_phases_shape(x.shape, stride, padding), dtype=x.dtype)
+    for row_phase, h, rows in _phase_slices(x.shape[1], stride[0], padding[0][0]):
+        for column_phase, w, columns in _phase_slices(x.shape[2], stride[1], padding[1][0]):
+            phases[:, row_phase, column_phase, h, w] = x[:, rows, columns]
+    return phases
+
+
+def _join_phases(phases, x_shape, stride, padding):
+    """Put the phases together and leave the padding out: the adjoint of `_split_phases`."""
+    x = array_module(phases).empty(x_shape, dtype=phases.dtype)
+    for row_phase, h, rows in _phase_slices(x_shape[1], stride[0], padding[0][0]):
+        for column_phase, w, columns in _phase_slices(x_shape[2], stride[1], padding[1][0]):
+            x[:, rows, columns] = phases[:, row_phase, column_phase, h, w]
+    return x
+
+
+def _phases_shape(x_shape, stride, padding):
+    """(C, SH, SW, h, w, N) of the padded map."""
+    channels, height, width, count = x_shape
+    tall, wide = height + sum(padding[0]), width + sum(padding[1])
+    return channels, *stride, -(-tall // stride[0]), -(-wide // stride[1]), count
+
+
+def _phase_slices(size, stride, before):
+    """For each phase of one axis: its number, where its pixels lie among the phase's, and where in the map."""
+    for phase in range(min(stride, before + size)):
+        first = max(-(-(before - phase) // stride), 0)  # the first of this phase that is not padding
+        start = phase + first * stride - before
+        yield phase, slice(first, first + len(range(start, size, stride))), slice(start, None, stride)
+
+
+def _blocks(x, x_shape, taps, out):
     """Cut the output into blocks whose columns fit the cache: by rows, and by images where one row is too much.
 
     Returns:
         a list of (rows, images), two slices of the output; all rows of the first images first.
     """
-    (height, width), count, depth = out, x.shape[3], x.shape[0] * taps[0] * taps[1]
+    (height, width), count, depth = out, x_shape[3], x_shape[0] * taps[0] * taps[1]
     room = max(block_bytes(x) // (x.dtype.itemsize * depth), 256)  # columns in a block; fewer starve the product
     parts = -(-width * count // room) if width * count > 2 * room else 1  # cutting rows is cheaper than cutting images
     some = -(-count // parts)

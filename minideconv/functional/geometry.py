@@ -66,17 +66,15 @@ def pad(x: Array, padding, value: float = 0) -> Array:
     return padded
 
 
-def tap_slices(kernel_size, stride, out_shape, first_row: int = 0):
+def tap_slices(kernel_size, stride, out_shape):
     """For every kernel tap, in row-major order, the rows and columns of the padded map that it meets.
 
     Args:
-        kernel_size, stride: (vertical, horizontal).
-        out_shape: (rows, OW), how many windows; `first_row` is the number of the first.
+        kernel_size, stride: (vertical, horizontal);  out_shape: (OH, OW), how many windows.
     Yields:
         i, j, rows, columns: the tap, and two slices with one entry for every window.
     """
-    (down, across), (count, width) = stride, out_shape
+    (down, across), (height, width) = stride, out_shape
     for i in range(kernel_size[0]):
-        top = first_row * down + i
         for j in range(kernel_size[1]):
-            yield i, j, slice(top, top + down * (count - 1) + 1, down), slice(j, j + across * (width - 1) + 1, across)
+            yield i, j, slice(i, i + down * (height - 1) + 1, down), slice(j, j + across * (width - 1) + 1, across)

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from minideconv import models, to_device
+from minideconv import models, to_device, to_numpy
 
 FILE = Path(__file__).with_name("alexnet_patches.npz")
 RULES = ("deconvnet", "gradient", "guided")
@@ -61,7 +61,7 @@ def main():
 
     net, images = recipe(np.float64)
     model = twin(net)
-    images = torch.from_numpy(np.ascontiguousarray(images.transpose(3, 0, 1, 2)))
+    images = torch.from_numpy(np.ascontiguousarray(to_numpy(images).transpose(3, 0, 1, 2)))
     arrays = {"torch": np.array(torch.__version__), "captum": np.array(captum.__version__)}
     for layer in WINDOWS:
         with torch.no_grad():
@@ -127,9 +127,8 @@ def look(model, images, layer, units, rule):
     x, place = images[image].requires_grad_(), (np.arange(len(units)), channel, row, column)
     seen = method(model, getattr(model, layer)).attribute(x, lambda maps: maps[place])  # (B, 3, H, W)
     size, stride, start = WINDOWS[layer]
-    margin = size  # wide enough for every window that hangs over the image
-    wide = torch.nn.functional.pad(seen.detach(), [margin] * 4).numpy()
-    corners = zip(row * stride + start + margin, column * stride + start + margin)
+    wide = torch.nn.functional.pad(seen.detach(), [size] * 4).numpy()  # room for windows that hang over the image
+    corners = zip(row * stride + start + size, column * stride + start + size)
     return np.stack([p[:, t : t + size, s : s + size] for p, (t, s) in zip(wide, corners)], axis=-1)
 
 
