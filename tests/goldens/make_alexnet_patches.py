@@ -1,6 +1,6 @@
 """Write alexnet_patches.npz: what Captum sees in AlexNet's relu1 … relu5, for tests that have neither torch nor Captum.
 
-    python -m tests.goldens.make_alexnet_patches        (in the repository's root; two minutes)
+    python tests/goldens/make_alexnet_patches.py        (with the extra `bench`; two minutes)
 
 Weights and images are drawn from numpy.random.RandomState(0), whose stream is frozen, so the file holds results only.
 They are float64, rounded to float32 at the end. Units are chosen so that float32 can reproduce them: a maximum or a
@@ -18,6 +18,7 @@ Arrays of the file, for a layer such as relu5 and B units:
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,8 @@ def main():
     import captum
     import torch
 
-    from tests.torch_twin import twin
+    sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+    from torch_twin import twin
 
     net, images = recipe(np.float64)
     model = twin(net)
