@@ -36,6 +36,7 @@ class Preprocessing:
         channels: "RGB", "BGR" or "L" (grey), the order of the network's input.
         scale: multiplies the levels 0-255 before the mean is taken off: 1/255 for torchvision, 1 for Caffe.
         mean, std: one number per channel, in the order of `channels` and in scaled units: (scale * level - mean) / std.
+            `mean` may also be a whole mean image, nested (C, H, W) of the crop's size: the paper's per-pixel mean.
     Raises:
         ValueError: naming the field that is not one of these.
 
@@ -55,8 +56,10 @@ class Preprocessing:
             raise ValueError(f'Preprocessing: channels is {self.channels!r}; use "RGB", "BGR" or "L"')
         for field in ("resize", "crop"):
             object.__setattr__(self, field, _checked_size(field, getattr(self, field)))
-        for field in ("mean", "std"):
-            object.__setattr__(self, field, _checked_numbers(field, getattr(self, field), len(self.channels)))
+        image = isinstance(self.mean, (list, tuple)) and any(isinstance(plane, (list, tuple)) for plane in self.mean)
+        mean = _checked_mean_image(self) if image else _checked_numbers("mean", self.mean, len(self.channels))
+        object.__setattr__(self, "mean", mean)
+        object.__setattr__(self, "std", _checked_numbers("std", self.std, len(self.channels)))
         object.__setattr__(self, "scale", _checked_numbers("scale", self.scale, 1)[0])
         if self.scale <= 0 or min(self.std) <= 0:
             field = "scale" if self.scale <= 0 else "std"
@@ -99,7 +102,17 @@ class Preprocessing:
             found = f"photos of different sizes, {' and '.join(sizes[:3])}; set crop" if sizes else "no photos"
             raise ValueError(f"Preprocessing: {found}; one array takes one or more photos of one size")
         levels = np.stack([np.asarray(crop) for crop in crops])  # (N, H, W, 3), or (N, H, W) for grey
-        levels = levels[..., None] if self.channels == "L" else levels[..., RED_GREEN_BLUE[self.channels]]
+        return self.scaled(levels[..., None] if self.channels == "L" else levels)
+
+    def scaled(self, levels: np.ndarray) -> np.ndarray:
+        """Scale photos that are cropped already: (N, H, W, C) uint8, RGB or grey -> (C, H, W, N) float32.
+
+        Raises:
+            ValueError: the photos have another number of channels than the network.
+        """
+        if levels.ndim != 4 or levels.shape[3] != len(self.channels):
+            raise ValueError(f"Preprocessing: photos are {levels.shape}; expected (N, H, W, {len(self.channels)})")
+        levels = levels if self.channels == "L" else levels[..., RED_GREEN_BLUE[self.channels]]
         x = np.ascontiguousarray(levels.transpose(3, 1, 2, 0), dtype=np.float32)  # (C, H, W, N)
         x *= np.float32(self.scale)
         x -= self._per_channel(self.mean, x)
@@ -176,9 +189,10 @@ class Preprocessing:
         return left, top, left + width, top + height
 
     @staticmethod
-    def _per_channel(numbers: tuple[float, ...], x: np.ndarray) -> np.ndarray:
-        """Shape one number per channel to broadcast over `x`: (C,) -> (C, 1, 1, ...), dtype of `x`."""
-        return np.asarray(numbers, dtype=x.dtype).reshape(-1, *[1] * (x.ndim - 1))
+    def _per_channel(numbers, x: np.ndarray) -> np.ndarray:
+        """Shape numbers (C,) or (C, H, W) to broadcast over `x`, (C, H, W, ...): append axes; dtype of `x`."""
+        array = np.asarray(numbers, dtype=x.dtype)
+        return array.reshape(*array.shape, *[1] * (x.ndim - array.ndim))
 
 
 def _size_text(image: Image.Image) -> str:
@@ -203,6 +217,21 @@ def _checked_numbers(field: str, values, count: int) -> tuple[float, ...]:
     if len(numbers) != count or not finite:
         raise ValueError(f"Preprocessing: {field} is {values!r}; expected {count} finite number(s)")
     return tuple(float(n) for n in numbers)
+
+
+def _checked_mean_image(preprocessing) -> tuple[tuple[tuple[float, ...], ...], ...]:
+    """Accept nested (C, H, W) finite numbers of the crop's size."""
+    crop, channels = preprocessing.crop, len(preprocessing.channels)
+    wanted = (channels, crop, crop) if isinstance(crop, int) else (channels, *(crop or ()))
+    try:
+        image = np.asarray(preprocessing.mean, dtype=np.float64)
+    except (TypeError, ValueError):
+        image = np.zeros(0)
+    if image.shape != wanted or not np.isfinite(image).all():
+        raise ValueError(
+            f"Preprocessing: mean is an image of {image.shape}; expected finite numbers {wanted}, the crop"
+        )
+    return tuple(tuple(tuple(row) for row in plane) for plane in image.tolist())
 
 
 TORCHVISION = Preprocessing(

@@ -75,7 +75,7 @@ def load_model(source) -> Network:
         if name in ZOO:
             raise FileNotFoundError(f"no weights of {name} are in the cache ({path}); give the path of a model file")
         raise FileNotFoundError(f"there is no model file {path}; give a .npz file, or one of: {', '.join(FETCHED)}")
-    description, arrays = _read(path)
+    description, arrays = read_archive(path, "__model__", "a model file", FORMAT)
     net = _rebuild(description, path)
     for name, value in _checked(arrays, net, path).items():
         layer, key = name.rsplit(".", 1)
@@ -101,21 +101,27 @@ def describe(net: Network) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _read(path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The description and the arrays of a file, as they stand there; pickles are refused."""
+def read_archive(path, entry: str, what: str, version: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The JSON description and the arrays of a .npz file, as they stand there; pickles are refused.
+
+    Args:
+        entry: the name of the JSON string;  what: the kind of file, for messages;  version: its format.
+    Raises:
+        ValueError: if the file is not whole, or not of that kind or version.
+    """
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-        description = json.loads(str(arrays.pop("__model__")))
+        description = json.loads(str(arrays.pop(entry)))
     except KeyError:
-        raise ValueError(f"{path} is not a model file: it has no __model__ entry") from None
+        raise ValueError(f"{path} is not {what}: it has no {entry} entry") from None
+    except (PermissionError, FileNotFoundError):
+        raise
     except (OSError, EOFError, ValueError, zipfile.BadZipFile, AttributeError, NotImplementedError) as error:
-        if isinstance(error, PermissionError):
-            raise
-        raise ValueError(f"{path} cannot be read as a model file: {_first_line(error)}") from None
-    if not isinstance(description, dict) or description.get("format") != FORMAT:
-        found = description.get("format") if isinstance(description, dict) else None
-        raise ValueError(f"{path} has model format {found!r}, but this version reads {FORMAT}; convert it again")
+        raise ValueError(f"{path} cannot be read as {what}: {_first_line(error)}") from None
+    found = description.pop("format", None) if isinstance(description, dict) else None
+    if found != version:
+        raise ValueError(f"{path} has {what.split(' ', 1)[1]} format {found!r}, but this version reads {version}")
     return description, arrays
 
 

@@ -510,3 +510,17 @@ def test_photos_have_names_for_messages():
     assert photo_name("a/b.jpg") == "a/b.jpg"
     assert photo_name(PICTURE) == "the uint8 array of shape (2, 3, 3)"
     assert photo_name(Image.fromarray(PICTURE)) == "this Image"
+
+
+def test_a_mean_image_is_taken_off_pixel_by_pixel():
+    rng = np.random.default_rng(0)
+    mean = rng.uniform(0, 255, (3, 4, 5)).tolist()
+    prepared = Preprocessing(resize=None, crop=(4, 5), channels="BGR", scale=1.0, mean=mean, std=(1.0, 2.0, 4.0))
+    photo = rng.integers(0, 256, (4, 5, 3), dtype=np.uint8)
+    expected = (photo[:, :, ::-1].transpose(2, 0, 1) - np.array(mean)) / np.array([1, 2, 4])[:, None, None]
+    np.testing.assert_allclose(prepared(photo)[..., 0], expected, rtol=1e-5, atol=1e-4)
+    np.testing.assert_array_equal(prepared.restore(prepared(photo)[..., 0]), photo)
+    assert Preprocessing.from_dict(prepared.to_dict()) == prepared
+    for wrong in (rng.uniform(0, 1, (3, 5, 4)).tolist(), [[1.0], [2.0], [3.0]], [[["x"]]]):
+        with pytest.raises(ValueError, match=r"mean is an image of .*; expected finite numbers \(3, 4, 5\), the crop"):
+            Preprocessing(**{**prepared.to_dict(), "mean": wrong})

@@ -83,13 +83,13 @@ def _set(name, value):
     [
         (lambda arrays: arrays.pop("conv2.bias"), r"missing: \['conv2.bias'\], not known: \[\]"),
         (_set("conv9.weight", np.zeros(3, np.float32)), r"missing: \[\], not known: \['conv9.weight'\]"),
-        (_set("conv1.bias", np.zeros(17, np.float32)), r"conv1.bias has shape \(17,\), but its layer wants \(16,\)"),
-        (_set("conv1.bias", np.zeros(16)), "conv1.bias is float64; expected float32 or float16"),
-        (_set("conv1.bias", np.full(16, np.inf, np.float32)), "conv1.bias holds NaN or infinity"),
-        (_set("conv1.bias", np.array([None] * 16)), "cannot be read as a model file"),
+        (_set("conv1.bias", np.zeros(17, np.float32)), r"conv1.bias has shape \(17,\), but its layer wants \(24,\)"),
+        (_set("conv1.bias", np.zeros(24)), "conv1.bias is float64; expected float32 or float16"),
+        (_set("conv1.bias", np.full(24, np.inf, np.float32)), "conv1.bias holds NaN or infinity"),
+        (_set("conv1.bias", np.array([None] * 24)), "cannot be read as a model file"),
         (lambda arrays: arrays.pop("__model__"), "is not a model file: it has no __model__ entry"),
         (_set("__model__", np.array("{")), "cannot be read as a model file"),
-        (_set("__model__", np.array("[1]")), "has model format None, but this version reads 1"),
+        (_set("__model__", np.array("[1]")), "has model file format None, but this version reads 1"),
     ],
 )
 def test_a_file_that_does_not_fit_is_refused(saved, change, message):
@@ -106,7 +106,7 @@ def _layer(number, **entries):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda d: d.update(format=2), "has model format 2, but this version reads 1"),
+        (lambda d: d.update(format=2), "has model file format 2, but this version reads 1"),
         (lambda d: d.pop("classes"), "lacks or does not know 'classes'"),
         (_layer(0, type="Attention"), "lacks or does not know 'Attention'"),
         (_layer(0, dilation=2), "does not fit together: .*dilation"),

@@ -14,7 +14,7 @@ from __future__ import annotations
 from itertools import chain, groupby
 
 from ..backend import Array, array_module, block_bytes
-from ..parallel import share
+from ..parallel import share, thread_count
 from .geometry import output_shape, pad_pairs, pair
 
 
@@ -102,7 +102,8 @@ def conv_transpose2d(y: Array, weight: Array, x_shape, *, stride=1, padding=0, g
             columns = filters @ y[:, rows, :, images].reshape(len(y), -1)
             _col2im(columns, phases, taps, stride, rows, out[1], images)
 
-    by_images = groupby(_blocks(phases, x_shape, taps, out), lambda block: block[1].start)
+    parts = thread_count() if x_shape[3] >= 64 * thread_count() else 1
+    by_images = groupby(_blocks(phases, x_shape, taps, out, parts), lambda block: block[1].start)
     share(work, [list(blocks) for _, blocks in by_images], y)
     return _join_phases(phases, x_shape, stride, padding)
 
@@ -209,15 +210,18 @@ def _phase_slices(size, stride, before):
         yield phase, slice(first, first + len(range(start, size, stride))), slice(start, None, stride)
 
 
-def _blocks(x, x_shape, taps, out):
+def _blocks(x, x_shape, taps, out, parts=1):
     """Cut the output into blocks whose columns fit the cache: by rows, and by images where one row is too much.
 
+    Args:
+        parts: cut the images into so many parts at least.
     Returns:
         a list of (rows, images), two slices of the output; all rows of the first images first.
     """
     (height, width), count, depth = out, x_shape[3], x_shape[0] * taps[0] * taps[1]
     room = max(block_bytes(x) // (x.dtype.itemsize * depth), 256)  # columns in a block; fewer starve the product
-    parts = -(-width * count // room) if width * count > 2 * room else 1  # cutting rows is cheaper than cutting images
+    if width * count > 2 * room:  # cutting rows is cheaper than cutting images
+        parts = max(parts, -(-width * count // room))
     some = -(-count // parts)
     tall = min(height, max(room // (width * some), 1))
     return [

@@ -36,15 +36,15 @@ def max_pool2d(x: Array, kernel_size, *, stride=None, padding=0, ceil_mode: bool
     if len(x.shape) != 4:
         raise ValueError(f"max_pool2d: x has shape {x.shape}; expected (C, H, W, N)")
     xp, out = array_module(x), output_shape(x.shape[1:3], kernel_size, stride, padding, ceil_mode)
-    padded = pad(x, _reach(x.shape, kernel_size, stride, padding, out), -xp.inf)  # not 0: it would beat negatives
+    reach = _reach(x.shape, kernel_size, stride, padding, out)
     y = xp.full((len(x), *out, x.shape[3]), -xp.inf, dtype=x.dtype)
     switches = xp.zeros(y.shape, dtype=xp.uint8)
 
     def work(slabs):
         for some in slabs:
-            best, switch = y[some], switches[some]
+            padded, best, switch = pad(x[some], reach, -xp.inf), y[some], switches[some]  # a padded 0 would beat -1
             for i, j, rows, columns in tap_slices(kernel_size, stride, out):
-                candidate, tap = padded[some, rows, columns], xp.uint8(i * kernel_size[1] + j)
+                candidate, tap = padded[:, rows, columns], xp.uint8(i * kernel_size[1] + j)
                 xp.maximum(switch, (candidate > best) * tap, out=switch)  # taps count up: the last to win stays
                 xp.maximum(best, candidate, out=best)
 
@@ -77,16 +77,18 @@ def max_unpool2d(y: Array, switches: Array, x_shape, kernel_size, *, stride=None
     if (y.shape[0], y.shape[3]) != (x_shape[0], x_shape[3]) or out[0] > most[0] or out[1] > most[1]:
         raise ValueError(f"max_unpool2d: y of shape {y.shape} cannot come from x_shape {tuple(x_shape)}")
     (top, bottom), (left, right) = _reach(x_shape, kernel_size, stride, padding, out)
-    height, width = x_shape[1:3]
-    x = xp.zeros((len(y), top + height + bottom, left + width + right, y.shape[3]), dtype=y.dtype)
+    (height, width), x = x_shape[1:3], xp.empty(x_shape, dtype=y.dtype)
 
     def work(slabs):
         for some in slabs:
+            signal, switch = y[some], switches[some]
+            padded = xp.zeros((len(signal), top + height + bottom, left + width + right, y.shape[3]), dtype=y.dtype)
             for i, j, rows, columns in tap_slices(kernel_size, stride, out):
-                x[some, rows, columns] += y[some] * (switches[some] == i * kernel_size[1] + j)
+                padded[:, rows, columns] += signal * (switch == i * kernel_size[1] + j)
+            x[some] = padded[:, top : top + height, left : left + width]
 
     share(work, _slabs(y), y)
-    return xp.ascontiguousarray(x[:, top : top + height, left : left + width])
+    return x
 
 
 def window_arguments(function: str, kernel_size, stride, padding):

@@ -1,0 +1,46 @@
+"""The course of a training run as a table and as a picture."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+
+from .files import write_whole
+from .training import COLUMNS, Progress
+
+
+def save_curve_table(path, progress: Progress) -> None:
+    """Write one row an epoch as CSV: the columns of `training.COLUMNS`; errors are shares."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(COLUMNS)
+    writer.writerows(progress.curve)
+    with write_whole(path) as file:
+        file.write(text.getvalue().encode())
+
+
+def save_curve_picture(path, progress: Progress, title: str = "") -> None:
+    """Draw loss and errors against epochs as a PNG."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    columns = dict(zip(COLUMNS, zip(*progress.curve)))
+    figure = Figure(figsize=(8, 3.6), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    loss, error = figure.subplots(1, 2)
+    loss.plot(columns["epoch"], columns["train_loss"], "o-", color="tab:blue", label="training, dropout on")
+    error.plot(columns["epoch"], _percent(columns["train_error"]), "o-", color="tab:blue", label="training, dropout on")
+    if not all(math.isnan(value) for value in columns["test_error"]):
+        error.plot(columns["epoch"], _percent(columns["test_error"]), "s-", color="tab:orange", label="test")
+    for axes, name in ((loss, "cross-entropy loss"), (error, "top-1 error, %")):
+        axes.set(xlabel="epoch", ylabel=name, ylim=(0, None))
+        axes.grid(alpha=0.3)
+        axes.legend()
+    figure.suptitle(title)
+    with write_whole(path) as file:
+        figure.savefig(file, format="png")
+
+
+def _percent(shares):
+    return [100 * share for share in shares]

@@ -1,0 +1,79 @@
+"""How often a net is right: top-1 and top-5 error, the confusion matrix, and the paper's average over ten crops."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .backend import to_device, to_numpy
+from .network import Network
+
+
+class Evaluation(NamedTuple):
+    """Attributes:
+    top1, top5: shares of photos whose class is not the most probable one, not among the five most probable.
+    confusion: (classes, classes) counts, true class by predicted class.
+    """
+
+    top1: float
+    top5: float
+    confusion: np.ndarray
+
+
+def evaluate(net: Network, images: np.ndarray, labels: np.ndarray, *, ten_crop: bool = False, batch_size: int = 250,
+             progress: bool = False) -> Evaluation:  # fmt: skip
+    """Classify photos and compare with their labels.
+
+    Args:
+        images: (N, H, W, C) uint8 of the net's own input size, or larger for `ten_crop`.
+        labels: (N,) integers, in the order of the net's outputs.
+        ten_crop: average the probabilities over the four corners, the centre, and their mirror images.
+        progress: show a bar.
+    Raises:
+        ValueError: if there is no photo, or a label is no class of the net.
+
+    Paper: Sec. 3 (ten crops) and Table 2 (top-1, top-5).
+    """
+    if len(images) == 0 or len(images) != len(labels):
+        raise ValueError(f"evaluate: {len(images)} photos and {len(labels)} labels; give one label for each photo")
+    from tqdm import tqdm
+
+    starts = tqdm(range(0, len(images), batch_size), "evaluate", unit="batch", disable=not progress)
+    probabilities = np.concatenate(
+        [class_probabilities(net, images[start : start + batch_size], ten_crop) for start in starts], axis=1
+    )
+    return score(probabilities, np.asarray(labels))
+
+
+def score(probabilities: np.ndarray, labels: np.ndarray) -> Evaluation:
+    """Errors and confusion matrix for (classes, N) probabilities and (N,) labels."""
+    classes, count = probabilities.shape
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(f"evaluate: labels lie in {labels.min()} … {labels.max()}, but the net has {classes} classes")
+    order = np.argsort(-probabilities, axis=0, kind="stable")[:5]  # (5, N), most probable first
+    right = order == labels
+    confusion = np.zeros((classes, classes), np.int64)
+    np.add.at(confusion, (labels, order[0]), 1)
+    return Evaluation(1 - right[0].sum() / count, 1 - right.any(axis=0).sum() / count, confusion)
+
+
+def class_probabilities(net: Network, images: np.ndarray, ten_crop: bool = False) -> np.ndarray:
+    """(N, H, W, C) uint8 -> (classes, N) probabilities, on the CPU."""
+    views = ten_crops(images, *net.input_shape[1:]) if ten_crop else [images]
+    total = sum(net.probabilities(to_device(net.preprocessing.scaled(view))) for view in views)
+    return to_numpy(total) / len(views)
+
+
+def ten_crops(images: np.ndarray, height: int, width: int) -> list[np.ndarray]:
+    """The four corners and the centre of every photo, and their mirror images: ten times (N, height, width, C).
+
+    Raises:
+        ValueError: if the photos, (N, H, W, C), are smaller than the crop.
+    """
+    down, across = images.shape[1] - height, images.shape[2] - width
+    if down < 0 or across < 0:
+        raise ValueError(f"ten_crops: photos of {images.shape[1:3]} are smaller than the crop, {(height, width)}")
+    corners = [(0, 0), (0, across), (down, 0), (down, across), (down // 2, across // 2)]
+    crops = [images[:, top : top + height, left : left + width] for top, left in corners]
+    return [*crops, *(crop[:, :, ::-1] for crop in crops)]
