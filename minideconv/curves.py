@@ -12,12 +12,13 @@ from .training import COLUMNS, Progress
 
 def save_curve_table(path, progress: Progress) -> None:
     """Write one row an epoch as CSV: the columns of `training.COLUMNS`; errors are shares."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(COLUMNS)
-    writer.writerows(progress.curve)
-    with write_whole(path) as file:
-        file.write(text.getvalue().encode())
+    _save_rows(path, [COLUMNS, *progress.curve])
+
+
+def save_confusion_table(path, confusion, classes: list[str]) -> None:
+    """Write a confusion matrix (classes, classes) as CSV: a row for each true class, a column for each predicted."""
+    rows = [[name, *counts] for name, counts in zip(classes, confusion.tolist())]
+    _save_rows(path, [["true \\ predicted", *classes], *rows])
 
 
 def save_curve_picture(path, progress: Progress, title: str = "") -> None:
@@ -40,6 +41,13 @@ def save_curve_picture(path, progress: Progress, title: str = "") -> None:
     figure.suptitle(title)
     with write_whole(path) as file:
         figure.savefig(file, format="png")
+
+
+def _save_rows(path, rows):
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    with write_whole(path) as file:
+        file.write(text.getvalue().encode())
 
 
 def _percent(shares):

@@ -8,18 +8,20 @@ axis, where images were, and go down together through the very same layers.
 
 from __future__ import annotations
 
+import math
+import operator
 from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
 
-from .backend import array_module, to_device, to_numpy
+from .backend import Array, array_module, to_device, to_numpy
 from .layers import Layer
 from .network import Network, Trace, check_rule
 from .parallel import share
 from .windows import Window, WindowStep
 
-UNITS_AT_ONCE = 64  # units that go down together: their windows still fit the cache, and always in the same groups
+UNITS_AT_ONCE, BYTES_AT_ONCE = 64, 2**26  # so many units, or their widest windows, go down together
 
 
 class Units(NamedTuple):
@@ -80,6 +82,8 @@ def project(net: Network, trace: Trace, layer: str, channel: int, position: tupl
         image: which image of the trace.
         rule: "deconvnet", "gradient" or "guided".
         value: what to project instead of the activation; a rectifier on the way may stop a negative one.
+    Returns:
+        the pixels of the whole image plane, and which unit they came from.
     Raises:
         ValueError: if there is no such layer, channel, position or image.
 
@@ -87,7 +91,7 @@ def project(net: Network, trace: Trace, layer: str, channel: int, position: tupl
     """
     one = trace.image(image)
     maps = one[layer]
-    row, column = _position(maps, layer, channel, position)
+    channel, row, column = unit_of(maps, layer, channel, position)
     unit = (channel, row, column, 0) if maps.ndim == 4 else (channel, 0)
 
     seed = array_module(maps).zeros_like(maps)
@@ -105,7 +109,7 @@ def project_patches(net: Network, trace: Trace, layer: str, *, image, channel, r
     Args:
         net, trace, layer, rule: as for `project`.
         image, channel, row, column: (B,) integers, a unit an entry; row and column are left out after Flatten.
-        value: (B,) what to project, or None for the activations.
+        value: (B,) or one number, what to project; None for the activations.
     Returns:
         windows of the receptive field's size, along each axis on which that fits into the image and into every map
         on the way; along the others the window is the whole image.
@@ -122,14 +126,26 @@ def project_patches(net: Network, trace: Trace, layer: str, *, image, channel, r
     if value is None:
         seeds = _activations(trace[layer], units)
     else:
-        seeds = to_device(np.broadcast_to(np.asarray(value, dtype=trace.input.dtype), (count,)))
+        seeds = to_device(np.broadcast_to(np.asarray(to_numpy(value), dtype=trace.input.dtype), (count,)))
 
     def work(groups):
         return [_project_windows(net, trace, layer, [i[some] for i in units], seeds[some], rule) for some in groups]
 
-    groups = [slice(first, first + UNITS_AT_ONCE) for first in range(0, count, UNITS_AT_ONCE)]
+    size = _group_size(net, trace, layer)
+    groups = [slice(first, first + size) for first in range(0, count, size)]
     parts = zip(*chain.from_iterable(share(work, groups, seeds)))
     return Patches(*(np.concatenate(arrays, axis=-1) for arrays in parts))
+
+
+def _group_size(net, trace, layer) -> int:
+    """How many units go down together: bounded by memory, and the same every time, so that results are too."""
+    window, largest = Window(np.zeros(1, np.intp), np.zeros(1, np.intp), 1, 1), 1
+    names = list(trace.steps)
+    for name in reversed(names[: names.index(layer) + 1]):
+        step = trace.step(name)
+        window = window.below(net.layers[name], step).confined(step.x_shape)
+        largest = max(largest, math.prod(window.shape(step.x_shape)))
+    return min(max(BYTES_AT_ONCE // (largest * trace.input.dtype.itemsize), 1), UNITS_AT_ONCE)
 
 
 def _project_windows(net, trace, layer, units, seeds, rule):
@@ -180,17 +196,26 @@ def clipped_box(net: Network, trace: Trace, layer: str, row: int = 0, column: in
     return top, left, bottom, right
 
 
-def _position(maps, layer, channel, position) -> tuple[int, int]:
-    """The (row, column) asked for, or that of the map's strongest unit; checked."""
+def unit_of(maps: Array, layer: str, channel: int, position=None) -> tuple[int, int, int]:
+    """(channel, row, column) of one unit of `maps`, (C, H, W, 1) or (D, 1); the strongest of the channel by default.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    try:
+        channel = operator.index(channel)
+        row, column = (0, 0) if position is None else map(operator.index, position)
+    except (TypeError, ValueError):
+        raise ValueError(f"{layer}: channel {channel!r}, position {position!r} are not a unit; give integers") from None
     if not 0 <= channel < len(maps):
         raise ValueError(f"{layer} has {len(maps)} channels, counted from 0; there is no channel {channel}")
-    if maps.ndim == 2:
-        return 0, 0
-    height, width = maps.shape[1:3]
-    row, column = divmod(int(maps[channel].argmax()), width) if position is None else position
+    height, width = maps.shape[1:3] if maps.ndim == 4 else (1, 1)
+    if position is None:
+        row, column = divmod(int(maps[channel].argmax()), width)
     if not (0 <= row < height and 0 <= column < width):
-        raise ValueError(f"{layer} has {height} rows and {width} columns, counted from 0; there is no {row}, {column}")
-    return int(row), int(column)
+        size = f"{height} rows and {width} columns"
+        raise ValueError(f"{layer} has {size}, counted from 0; there is no position {row}, {column}")
+    return channel, row, column
 
 
 def _checked_units(trace, layer, image, channel, row, column):
@@ -200,9 +225,10 @@ def _checked_units(trace, layer, image, channel, row, column):
     row, column = (0 if index is None and len(shape) == 2 else index for index in (row, column))
     units = []
     for name, index, limit in zip(("image", "channel", "row", "column"), (image, channel, row, column), limits):
-        if index is None or (np.asarray(index).dtype.kind not in "iu" and np.asarray(index).size):
+        index = np.array(0.5) if index is None else np.asarray(to_numpy(index))
+        if index.dtype.kind not in "iu" and index.size:
             raise ValueError(f"project_patches: {name} must be integers, one a unit")
-        index = np.atleast_1d(np.asarray(index, dtype=np.intp))
+        index = np.atleast_1d(index).astype(np.intp)
         if index.size and not (0 <= index.min() and index.max() < limit):
             raise ValueError(f"project_patches: {layer} has {name} 0 … {limit - 1}; got {index.min()} … {index.max()}")
         units.append(index)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 
 from . import functional as F
-from .backend import Array, array_module, to_device, to_numpy
+from .backend import Array, array_module, to_device
 from .layers import RULES, Layer, Step
 
 
@@ -64,6 +65,10 @@ class ReceptiveField(NamedTuple):
     start: tuple[int, int]
 
 
+class NotFiniteError(ValueError):
+    """A map or a weight holds NaN or infinity; the message names the layer."""
+
+
 class Network:
     """A named list of layers.
 
@@ -110,14 +115,15 @@ class Network:
         Args:
             x: (C, H, W, N) float, on any device; it is moved to the chosen one.
             until: name of the last layer to run; None runs all.
-            keep: names of the layers whose maps stay in the trace, None for all. Switches always stay: with them
-                alone the deconvnet rule can walk down, the others need the maps of every ReLU.
+            keep: names of the layers whose maps stay in the trace beside the last one's, None for all. Switches always
+                stay: with them alone the deconvnet rule can walk down, the others need the maps of every ReLU.
             rng: a numpy Generator; with it this is a training pass and dropout is on.
         Raises:
             ValueError: if shapes do not fit, or a value is not finite.
         """
         x = self._checked_input(x)
         last, names = self.name_of(until), list(self.layers)
+        kept = [self.name_of(name) for name in ([keep] if isinstance(keep, str) else keep or ())]
         steps, previous = {}, None
         for name in names[: names.index(last) + 1]:
             layer = self.layers[name]
@@ -126,12 +132,12 @@ class Network:
                 step.y = x = layer.up(x, step)
             except ValueError as error:
                 raise ValueError(f"{self.name}, layer {name}: {error}") from None
-            if keep is not None and previous is not None and previous not in keep:
+            if keep is not None and previous is not None and previous not in kept:
                 steps[previous].drop(y=True)
                 step.drop(x=True)
             previous = name
         trace = Trace(steps)
-        self._check_finite(x, last)
+        self._check_finite(x, list(steps))
         return trace
 
     def backward(self, trace: Trace, signal: Array, layer: str | None = None, rule: str = "gradient") -> Array:
@@ -160,10 +166,17 @@ class Network:
     def gradients(self, trace: Trace, grad: Array) -> dict[str, Array]:
         """The gradient of every parameter, for the gradient `grad` at the last layer of the trace.
 
+        Args:
+            grad: like the maps of that layer, (C, H, W, N) or (D, N).
         Returns:
             {"conv1.weight": …, "conv1.bias": …}, each like its parameter.
+        Raises:
+            ValueError: if `grad` has another shape, or maps were not kept.
         """
         found, names = {}, list(trace.steps)
+        if grad.shape != trace.step(names[-1]).y_shape:
+            wanted = trace.step(names[-1]).y_shape
+            raise ValueError(f"gradients: grad has shape {grad.shape}, but {names[-1]} has {wanted}")
         trained = [name for name in names if self.layers[name].parameters]
         if not trained:
             return {}
@@ -243,17 +256,17 @@ class Network:
             raise ValueError(f"forward, layer {first}: {error}") from None
         x = to_device(x)
         if not bool(array_module(x).isfinite(x).all()):
-            raise ValueError(f"forward: the input of {first} holds NaN or infinity")
+            raise NotFiniteError(f"forward: the input of {first} holds NaN or infinity")
         return x
 
-    def _check_finite(self, maps, layer):
-        """The door's second half: a NaN in any weight reaches the last maps, so look there, then name the culprit."""
-        if bool(array_module(maps).isfinite(maps).all()):
-            return
+    def _check_finite(self, maps, names):
+        """The door's second half: the weights that were used, and the maps they gave, are finite."""
         for name, value in self.parameters().items():
-            if not np.isfinite(to_numpy(value)).all():
-                raise ValueError(f"{self.name}: {name} holds NaN or infinity; load the weights again")
-        raise ValueError(f"{self.name}: the maps of {layer} overflow; check the scale of the input and the weights")
+            if name.rsplit(".", 1)[0] in names and not math.isfinite(value.sum()):  # NaN and infinity reach the sum
+                raise NotFiniteError(f"{self.name}: {name} holds NaN or infinity; load them again")
+        if not bool(array_module(maps).isfinite(maps).all()):
+            last = names[-1]
+            raise NotFiniteError(f"{self.name}: the maps of {last} overflow; check the scale of the input")
 
 
 def check_rule(rule: str) -> None:
@@ -262,11 +275,21 @@ def check_rule(rule: str) -> None:
 
 
 def _draw_missing(layers, rng):
-    """Give every layer without weights He et al.'s: normal with variance 2 / fan-in; biases zero."""
+    """Give every layer without weights He et al.'s."""
     for layer in layers:
         for key, shape in layer.parameter_shapes().items():
-            if getattr(layer, key) is not None:
-                continue
-            scale = (2 / max(int(np.prod(shape[1:])), 1)) ** 0.5
-            values = rng.standard_normal(shape, dtype=np.float32) * np.float32(scale) if key == "weight" else None
-            setattr(layer, key, to_device(np.zeros(shape, np.float32) if values is None else values))
+            if getattr(layer, key) is None:
+                setattr(layer, key, drawn(key, shape, rng))
+
+
+def drawn(key: str, shape: tuple[int, ...], rng: np.random.Generator, scale: float | None = None) -> Array:
+    """Initial values of a parameter, float32 on the device: normal weights, zero biases.
+
+    Args:
+        key: "weight" or "bias";  shape: of the parameter.
+        scale: standard deviation; None takes He et al.'s (2015), the root of 2 / fan-in.
+    """
+    if key != "weight":
+        return to_device(np.zeros(shape, np.float32))
+    scale = (2 / max(int(np.prod(shape[1:])), 1)) ** 0.5 if scale is None else scale
+    return to_device(rng.standard_normal(shape, dtype=np.float32) * np.float32(scale))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
 
 import numpy as np
 
 from . import functional as F
 from .backend import Array, array_module, to_device
 from .layers import Conv2d
-from .network import Network
+from .network import Network, NotFiniteError, drawn
 
 
 class TrainingError(RuntimeError):
@@ -32,9 +33,7 @@ def initialise(net: Network, method: str = "he", seed: int = 0) -> None:
     rng = np.random.default_rng(seed)
     for layer in net.layers.values():
         for key, shape in layer.parameter_shapes().items():
-            scale = 0.01 if method == "paper" else math.sqrt(2 / max(math.prod(shape[1:]), 1))
-            values = rng.standard_normal(shape, dtype=np.float32) * np.float32(scale)
-            setattr(layer, key, to_device(values if key == "weight" else np.zeros(shape, np.float32)))
+            setattr(layer, key, drawn(key, shape, rng, 0.01 if method == "paper" else None))
 
 
 def renormalise_filters(net: Network, radius: float = 0.1) -> None:
@@ -88,11 +87,8 @@ class SGD:
             ValueError: if the net has no classifier.
         """
         rng = np.random.default_rng(self.steps) if rng is None else rng
-        try:
+        with self.guarded():
             trace = self.net.forward(x, rng=rng)
-        except ValueError as error:
-            self._check(math.nan if "overflow" in str(error) else 0.0, {})
-            raise
         logits, labels = trace[self.net.name_of(None)], to_device(labels)
         if logits.ndim != 2:
             raise ValueError(f"{self.net.name} has no classifier to train; its last layer must give (classes, N)")
@@ -116,11 +112,21 @@ class SGD:
             renormalise_filters(self.net, self.filter_radius)
         self.steps += 1
 
+    @contextmanager
+    def guarded(self):
+        """Around a forward pass: say at which step a map or weight became NaN or infinite, and what to try."""
+        try:
+            yield
+        except NotFiniteError as error:
+            raise TrainingError(f"step {self.steps}: {error}; {self._advice()}") from None
+
     def _check(self, loss, gradients):
         """Stop before a bad number reaches the weights, and name the layer it came from."""
-        advice = f"try a learning rate below {self.learning_rate:g}, or check the scale of the input"
         for name, grad in gradients.items():
-            if not bool(array_module(grad).isfinite(grad.sum())):
-                raise TrainingError(f"step {self.steps}: the gradient of {name} is not finite; {advice}")
+            if not math.isfinite(grad.sum()):
+                raise TrainingError(f"step {self.steps}: the gradient of {name} is not finite; {self._advice()}")
         if not math.isfinite(loss):
-            raise TrainingError(f"step {self.steps}: the loss is not finite; {advice}")
+            raise TrainingError(f"step {self.steps}: the loss is not finite; {self._advice()}")
+
+    def _advice(self) -> str:
+        return f"try a learning rate below {self.learning_rate:g}"

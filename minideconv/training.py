@@ -192,7 +192,7 @@ def _train_epoch(run, data, state, interrupted, progress):
             bar.set_postfix_str(
                 f"loss {state.loss / state.seen:.3f}, error {100 * state.errors / state.seen:.1f} %", refresh=False
             )
-            if interrupted:
+            if interrupted:  # by Ctrl-C
                 run.save(state)
                 raise Interrupted(run.where(state))
             if time.monotonic() - saved > SAVE_EVERY:
@@ -202,7 +202,8 @@ def _train_epoch(run, data, state, interrupted, progress):
 
 def _close_epoch(run, test, state):
     """Measure the test error, add a row to the curve, and begin the next epoch."""
-    error = evaluate(run.net, test.images, test.labels).top1 if test else math.nan
+    with run.optimizer.guarded():
+        error = evaluate(run.net, test.images, test.labels).top1 if test else math.nan
     row = [state.epoch + 1, run.optimizer.learning_rate, state.loss / state.seen, state.errors / state.seen, error]
     state.curve.append([*row, state.seconds])
     state.epoch, state.position = state.epoch + 1, 0

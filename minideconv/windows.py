@@ -49,6 +49,17 @@ class Window:
             self.whole,
         )
 
+    def confined(self, shape) -> Window:
+        """The same window in a map of `shape`: along each axis on which it outgrows the map, the whole map."""
+        if len(shape) == 2:
+            return self
+        tall, wide = self.height > shape[1] or self.whole[0], self.width > shape[2] or self.whole[1]
+        none = np.zeros_like(self.top)
+        return Window(
+            none if tall else self.top, none if wide else self.left,
+            shape[1] if tall else self.height, shape[2] if wide else self.width, (tall, wide),
+        )  # fmt: skip
+
     def confine(self, signal: Array, shape, padded: bool = True) -> tuple[Array, Window]:
         """Keep what lies in the map: zero where windows hang over it, the whole map where they outgrow it.
 
@@ -58,28 +69,19 @@ class Window:
         Returns:
             the signal, and the window it now fills.
         """
-        if len(shape) == 2:
-            return signal, self
-        tall, wide = self.height > shape[1] or self.whole[0], self.width > shape[2] or self.whole[1]
-        if not (tall or wide):
-            if padded:
-                clear(signal, self, shape)
-            return signal, self
-        none = np.zeros_like(self.top)
-        new = Window(
-            none if tall else self.top, none if wide else self.left,
-            shape[1] if tall else self.height, shape[2] if wide else self.width, (tall, wide),
-        )  # fmt: skip
-        inside = Window(new.top - self.top, new.left - self.left, new.height, new.width)  # as seen from the signal
-        signal = crop(signal, inside, np.arange(len(self.top)))
-        clear(signal, new, shape)
+        new = self.confined(shape)
+        if any(new.whole):
+            inside = Window(new.top - self.top, new.left - self.left, new.height, new.width)  # seen from the signal
+            signal = crop(signal, inside, np.arange(len(self.top)))
+        if padded and len(shape) == 4:
+            clear(signal, new, shape)
         return signal, new
 
 
 class WindowStep:
     """A layer's `Step` seen through one window a unit: the same attributes, cropped when they are first read."""
 
-    padding, rng = 0, None
+    padding = 0
 
     def __init__(self, step: Step, window: Window, below: Window, image: np.ndarray):
         self._step, self._window, self._below, self._image = step, window, below, image
@@ -129,4 +131,4 @@ def clear(signal: Array, window: Window, shape) -> None:
                 pixel = start + np.arange(edge.start, edge.stop)[:, None]  # (edge, B)
                 inside = array_module(signal).asarray((0 <= pixel) & (pixel < size))
                 strip = signal[:, edge] if axis == 0 else signal[:, :, edge]
-                strip *= inside[:, None] if axis == 0 else inside
+                strip[...] = array_module(signal).where(inside[:, None] if axis == 0 else inside, strip, 0)

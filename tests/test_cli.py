@@ -73,7 +73,7 @@ def test_project_shows_units_of_a_classifier(files, tmp_path, capsys):
         (["{photo}", "--channel", "64"], "relu3 has 64 channels, counted from 0; there is no channel 64"),
         (["{photo}", "--channel", "1", "--position", "8,0"], "8 rows and 8 columns, counted from 0"),
         (["{photo}", "--position", "1,1"], "a position needs a channel"),
-        (["{photo}", "--top", "0"], "show at least one unit"),
+        (["{photo}", "--top", "0"], "a sheet shows 1 to 36 units"),
         (["{photo}", "--out", "sheet.gif"], "end its name in .png or .jpg"),
         (["{photo}", "--out", "nowhere/sheet.png"], "there is no folder nowhere; create it first"),
         (["{photo}", "--model", "resnet"], "there is no model file resnet; give a .npz file, or one of"),
@@ -108,7 +108,7 @@ def test_bad_options_are_refused_by_the_parser(files, capsys):
 
 
 def test_every_command_shows_an_example_in_its_help(capsys):
-    for command in ("project", "fetch", "info"):
+    for command in ("project", "train", "fetch", "info"):
         with pytest.raises(SystemExit) as stopped:
             run(command, "--help")
         assert stopped.value.code == 0
@@ -149,7 +149,7 @@ def test_ctrl_c_stops_quietly(files, monkeypatch, capsys):
     def interrupted(options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("minideconv.cli.info", interrupted)
+    monkeypatch.setattr("minideconv.commands.info.run", interrupted)
     assert run("info") == 130
     assert capsys.readouterr().err == "minideconv: stopped\n"
 
@@ -157,3 +157,55 @@ def test_ctrl_c_stops_quietly(files, monkeypatch, capsys):
 def test_the_module_runs_as_a_command():
     done = subprocess.run([sys.executable, "-m", "minideconv", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("minideconv ")
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Class folders with a few 32 × 32 photos."""
+    folder, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    for number, name in enumerate("abcdefghij"):
+        (folder / name).mkdir()
+        for photo in range(10):
+            pixels = rng.integers(0, 100, (32, 32, 3), dtype=np.uint8)
+            pixels[3 * number : 3 * number + 3] += 120
+            Image.fromarray(pixels).save(folder / name / f"{photo}.png")
+    return folder
+
+
+def test_train_writes_a_model_its_curve_and_its_snapshots(pictures, tmp_path, capsys):
+    out = tmp_path / "run"
+    options = ["--model", "zfnet32", "--data", pictures, "--batch-size", 20, "--out", out, "--flips", "--patience", 2]
+    assert run("train", *options, "--epochs", 1) == 0
+    assert run("train", *options, "--epochs", 1) == 2  # an old run is not overwritten by accident
+    assert "holds a run already; go on with --resume, or give another folder with --out" in capsys.readouterr().err
+    assert run("train", *options, "--epochs", 2, "--resume") == 0
+    printed = capsys.readouterr().out
+    assert "test error: " in printed and "for 2 epochs" in printed
+    written = {path.name for path in out.iterdir()}
+    assert written == {"model.npz", "checkpoint.npz", "curve.csv", "curve.png", "confusion.csv", "snapshots"}
+    assert len((out / "curve.csv").read_text().splitlines()) == 3
+    confusion = [line.split(",") for line in (out / "confusion.csv").read_text().splitlines()]
+    assert confusion[0][1:] == list("abcdefghij") and sum(int(n) for row in confusion[1:] for n in row[1:]) == 20
+    assert load_model(out / "model.npz").classes == list("abcdefghij")
+    assert sorted(path.name for path in (out / "snapshots").iterdir())[-1] == "epoch-002.npz"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model", "zfnet28"], "zfnet28 takes 1 × 28 × 28 (channels, rows, columns), but these are"),
+        (["--epochs", "0"], "--epochs is 0; it must be above zero"),
+        (["--divide-at", "1", "--patience", "2"], "give --divide-at or --patience, not both"),
+        (["--data", "nowhere"], "nowhere"),
+        (["--learning-rate", "1e20"], "; try a learning rate below 1e+20"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_train_says_what_is_wrong_in_one_line(pictures, tmp_path, capsys, arguments, message):
+    options = {"--model": "zfnet32", "--data": pictures, "--out": tmp_path / "run"}
+    given = list(arguments)
+    for name, value in options.items():
+        given += [] if name in arguments else [name, value]
+    assert run("train", *given) == 2
+    error = capsys.readouterr().err
+    assert message in error.splitlines()[-1]

@@ -213,8 +213,19 @@ def test_receptive_fields_of_published_nets():
     sizes = {"conv1": 11, "pool1": 19, "conv2": 51, "pool2": 67, "conv3": 99, "conv4": 131, "conv5": 163, "pool5": 195}
     net = models.build("caffenet", until="pool5")
     assert {name: net.receptive_field(name).size[0] for name in sizes} == sizes
-    vgg = Network([pair for pair in models.vgg16() if pair[0].startswith("pool")], input_shape=(64, 224, 224))
+    vgg = models.build("vgg16", until="pool5")
+    assert vgg.receptive_field("relu5_3").size == (196, 196) and vgg.receptive_field("pool5").size == (212, 212)
     assert vgg.receptive_field("pool5").stride == (32, 32)
+
+
+def test_wide_windows_go_down_in_smaller_groups():
+    size = minideconv.deconvnet._group_size
+    for channels, units in ((3, 64), (96, 17), (2000, 1)):
+        net = Network([("conv1", Conv2d(channels, 1, 101))])
+        trace = net.forward(to_device(np.zeros((channels, 110, 110, 1), np.float32)))
+        assert size(net, trace, "conv1") == units
+        patches = project_patches(net, trace, "conv1", image=[0] * 5, channel=[0] * 5, row=range(5), column=[1] * 5)
+        assert patches.pixels.shape == (channels, 101, 101, 5)
 
 
 @pytest.mark.parametrize(
@@ -222,7 +233,9 @@ def test_receptive_fields_of_published_nets():
     [
         ({"layer": "conv9"}, "no layer 'conv9'; it has conv1"),
         ({"channel": 4}, "conv1 has 4 channels, counted from 0; there is no channel 4"),
-        ({"position": (4, 0)}, "conv1 has 4 rows and 4 columns, counted from 0; there is no 4, 0"),
+        ({"position": (4, 0)}, "conv1 has 4 rows and 4 columns, counted from 0; there is no position 4, 0"),
+        ({"position": (1.5, 1)}, "are not a unit; give integers"),
+        ({"position": 5}, "are not a unit; give integers"),
         ({"image": 2}, "2 images, counted from 0; there is no image 2"),
         ({"rule": "saliency"}, "rule 'saliency' is unknown; use one of gradient, deconvnet, guided"),
     ],

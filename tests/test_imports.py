@@ -29,6 +29,7 @@ ORDER = (  # a file may import from the lines above its own; files of one folder
     ("curves",),
     ("sheets", "machine"),
     ("experiments", "atlas"),
+    ("commands",),
     ("cli",),
     ("__init__", "__main__"),
 )

@@ -103,17 +103,24 @@ def test_a_weight_that_is_not_finite_is_named():
     with pytest.raises(ValueError, match=r"conv1\.weight holds NaN or infinity"):
         net.forward(picture())
     net = small_net()
-    net.layers["fc2"].bias[:] = 3e38
-    net.layers["fc2"].weight[:] = 3e38
+    net.layers["conv1"].bias[0] = -np.inf  # the ReLU would make a harmless zero of it
+    with pytest.raises(ValueError, match=r"conv1\.bias holds NaN or infinity"):
+        net.forward(picture(), until="relu1")
+    net = small_net()
+    net.layers["fc2"].weight[:] = 1e36
     with np.errstate(over="ignore"), pytest.raises(ValueError, match="the maps of fc2 overflow"):
-        net.forward(100 * abs(picture()))
+        net.forward(1e4 * abs(picture()))
 
 
 def test_names_and_signals_are_checked():
     net, x = small_net(), picture()
     with pytest.raises(ValueError, match="network has no layer 'pool9'; it has conv1, relu1, pool1, flatten, fc2"):
         net.forward(x, until="pool9")
+    with pytest.raises(ValueError, match="network has no layer 'relu9'"):
+        net.forward(x, keep=["relu9"])
     trace = net.forward(x)
+    with pytest.raises(ValueError, match=r"gradients: grad has shape \(1, 1\), but fc2 has \(4, 2\)"):
+        net.gradients(trace, to_device(np.ones((1, 1), np.float32)))
     with pytest.raises(ValueError, match=r"the signal has shape \(2, 3, 3, 1\), but pool1 has \(2, 3, 3, 2\)"):
         net.backward(trace, trace["pool1"][..., :1], "pool1")
     with pytest.raises(ValueError, match="a name of its own"):

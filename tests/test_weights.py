@@ -111,6 +111,9 @@ def _layer(number, **entries):
         (_layer(0, type="Attention"), "lacks or does not know 'Attention'"),
         (_layer(0, dilation=2), "does not fit together: .*dilation"),
         (_layer(3, in_channels=7), "does not fit together: .*layer conv2: Conv2d expects maps of shape"),
+        (lambda d: d.update(classes=5), "classes must be a list of names"),
+        (lambda d: d.update(classes=["a"]), "there are 1 class names for 10 outputs"),
+        (lambda d: d.update(name=None), "name, source, sha256 and licence must be text"),
         (lambda d: d["preprocessing"].update(channels="HSV"), "does not fit together: .*channels"),
     ],
 )
@@ -122,7 +125,7 @@ def test_a_description_that_does_not_fit_is_refused(saved, change, message):
 
 def test_a_pickle_is_refused_and_never_run(saved):
     rewrite(saved[1], _set("conv1.bias", np.array([Exploding()], dtype=object)))
-    with pytest.raises(ValueError, match="cannot be read as a model file: Object arrays cannot be loaded"):
+    with pytest.raises(ValueError, match=r"cannot be read as a model file: it is damaged or no \.npz file"):
         load_model(saved[1])
 
 
@@ -143,12 +146,43 @@ def test_truncated_and_foreign_files_are_refused(saved, tmp_path):
         load_model(tmp_path / "other.npz")
 
 
+def test_any_damaged_byte_is_refused_or_harmless(saved):
+    whole, rng = bytearray(saved[1].read_bytes()), np.random.default_rng(0)
+    for place in (
+        rng.integers(0, len(whole), 150).tolist()
+        + list(range(0, 200, 3))
+        + list(range(len(whole) - 200, len(whole), 3))
+    ):
+        damaged = whole.copy()
+        damaged[place] ^= int(rng.integers(1, 256))
+        saved[1].write_bytes(damaged)
+        try:
+            load_model(saved[1])
+        except ValueError as error:
+            assert "\n" not in str(error)
+
+
+def test_a_plain_array_file_is_refused(tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros(3))
+    with pytest.raises(ValueError, match=r"cannot be read as a model file: it is damaged or no \.npz file"):
+        load_model(tmp_path / "x.npy")
+
+
+def test_a_damaged_file_in_the_cache_says_how_to_fetch_it_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINIDECONV_CACHE", str(tmp_path))
+    (tmp_path / "alexnet.npz").write_bytes(b"")
+    with pytest.raises(ValueError, match="fetch it again: minideconv fetch alexnet --force"):
+        load_model("alexnet")
+
+
 def test_saving_refuses_what_could_not_be_loaded(saved, tmp_path):
     net, _ = saved
     with pytest.raises(ValueError, match=r"the name must end in \.npz"):
         save_model(net, tmp_path / "net.zip")
     with pytest.raises(ValueError, match="there is no folder"):
         save_model(net, tmp_path / "missing" / "net.npz")
+    with pytest.raises(ValueError, match="cannot save a model in int8: use float32, or float16"):
+        save_model(net, tmp_path / "int8.npz", dtype="int8")
     net.layers["fc4"].weight[0, 0] = 1e6
     with np.errstate(over="ignore"), pytest.raises(ValueError, match=r"fc4\.weight holds NaN or infinity in float16"):
         save_model(net, tmp_path / "half.npz", dtype="float16")

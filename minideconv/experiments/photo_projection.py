@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..backend import to_numpy
-from ..deconvnet import Units, clipped_box, project_patches, strongest
+from ..deconvnet import Units, clipped_box, project_patches, strongest, unit_of
 from ..images import display
+from ..layers import ReLU
 from ..network import Network, Trace
 from ..sheets import Entry, project_sheet
 
 if TYPE_CHECKING:
     from PIL import Image
 
+MOST_UNITS = 36  # as many colours as stay apart
 HOW_SHOWN = (
     "Each projection is shown by itself: zero is mid-grey, positive brighter, negative darker, full contrast near the "
     "99.5th percentile of its non-zero pixels. A projection shows what passes down through the switches of this photo, "
@@ -46,15 +48,21 @@ def projection_sheet(net: Network, trace: Trace, layer: str, units: Units, rule:
     patches = project_patches(
         net, trace, layer, image=units.image, channel=units.channel, row=units.row, column=units.column, rule=rule
     )
-    boxes, entries = [], []
+    vectors, boxes, entries = len(trace.step(layer).y_shape) == 2, [], []
     for unit, (channel, row, column, value) in enumerate(zip(*units[1:])):
         top, left, bottom, right = box = clipped_box(net, trace, layer, int(row), int(column))
+        if bottom == top or right == left:
+            raise ValueError(
+                f"{layer} {channel}, {row}, {column} sees only padding, nothing of the photo; choose another"
+            )
         dy, dx = patches.top[unit], patches.left[unit]
         pixels = patches.pixels[:, top - dy : bottom - dy, left - dx : right - dx, unit]
         picture = display(net.preprocessing.display_order(pixels))
         boxes.append(box)
-        entries.append(Entry(photo[top:bottom, left:right], picture, _caption(net, layer, channel, row, column, value)))
-    title = f"{net.name}, {layer}: what {_count(len(entries), 'unit')} respond to in this photo ({rule} rule)"
+        caption = _caption(net, layer, vectors, channel, row, column, value)
+        entries.append(Entry(photo[top:bottom, left:right], picture, caption))
+    what = f"what {len(entries)} units respond to" if len(entries) > 1 else "what one unit responds to"
+    title = f"{net.name}, {layer}: {what} in this photo ({rule} rule)"
     return project_sheet(photo, boxes, entries, title, HOW_SHOWN)
 
 
@@ -66,31 +74,24 @@ def chosen_units(trace: Trace, layer: str, top: int = 9, channel: int | None = N
     Raises:
         ValueError: if there is no such channel or position, or a position comes without a channel.
     """
-    maps = to_numpy(trace.image(0)[layer])
     if channel is None:
         if position is not None:
             raise ValueError("a position needs a channel: say which feature map it lies in")
-        if top < 1:
-            raise ValueError(f"top is {top}; show at least one unit")
+        if not 1 <= top <= MOST_UNITS:
+            raise ValueError(f"top is {top}; a sheet shows 1 to {MOST_UNITS} units")
         return strongest(trace, layer, top)
-    if not 0 <= channel < len(maps):
-        raise ValueError(f"{layer} has {len(maps)} channels, counted from 0; there is no channel {channel}")
-    plane = maps[channel].reshape(maps.shape[1:3] if maps.ndim == 4 else (1, 1))
-    row, column = np.unravel_index(plane.argmax(), plane.shape) if position is None else position
-    if not (0 <= row < plane.shape[0] and 0 <= column < plane.shape[1]):
-        size = f"{plane.shape[0]} rows and {plane.shape[1]} columns"
-        raise ValueError(f"{layer} has {size}, counted from 0; there is no position {row},{column}")
-    return Units(*(np.array([number]) for number in (0, channel, row, column)), plane[row, column][None])
+    maps = to_numpy(trace.image(0)[layer])
+    channel, row, column = unit_of(maps, layer, channel, position)
+    value = maps[(channel, row, column, 0) if maps.ndim == 4 else (channel, 0)]
+    return Units(*(np.array([number]) for number in (0, channel, row, column)), np.array([value]))
 
 
-def _caption(net, layer, channel, row, column, value) -> list[str]:
-    if len(net.output_shapes()[layer]) == 1:
-        name, where = f"{layer} unit {channel}", ""
-    else:
-        name, where = f"{layer} map {channel}", f"row {row}, column {column} · "
-    idle = layer.startswith("relu") and value == 0
-    return [name, where + ("not active" if idle else f"activation {value:.3g}")]
+def activation_text(net: Network, layer: str, value: float) -> str:
+    """`activation 98.2`; a rectified unit at zero is `not active`."""
+    return "not active" if isinstance(net.layers[layer], ReLU) and value == 0 else f"activation {value:.3g}"
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def _caption(net, layer, vectors, channel, row, column, value) -> list[str]:
+    if vectors:
+        return [f"{layer} unit {channel}", activation_text(net, layer, value)]
+    return [f"{layer} map {channel}", f"row {row}, column {column} · {activation_text(net, layer, value)}"]

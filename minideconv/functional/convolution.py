@@ -14,8 +14,10 @@ from __future__ import annotations
 from itertools import chain, groupby
 
 from ..backend import Array, array_module, block_bytes
-from ..parallel import share, thread_count
+from ..parallel import share
 from .geometry import output_shape, pad_pairs, pair
+
+PARTIAL_SUMS = 8  # a weight gradient is added up in so many parts
 
 
 def conv2d(x: Array, weight: Array, bias: Array | None = None, *, stride=1, padding=0, groups: int = 1) -> Array:
@@ -102,7 +104,7 @@ def conv_transpose2d(y: Array, weight: Array, x_shape, *, stride=1, padding=0, g
             columns = filters @ y[:, rows, :, images].reshape(len(y), -1)
             _col2im(columns, phases, taps, stride, rows, out[1], images)
 
-    parts = thread_count() if x_shape[3] >= 64 * thread_count() else 1
+    parts = max(x_shape[3] // 64, 1)
     by_images = groupby(_blocks(phases, x_shape, taps, out, parts), lambda block: block[1].start)
     share(work, [list(blocks) for _, blocks in by_images], y)
     return _join_phases(phases, x_shape, stride, padding)
@@ -145,7 +147,11 @@ def conv2d_weight_gradient(x: Array, grad: Array, weight_shape, *, stride=1, pad
             total += grad[:, rows, :, images].reshape(len(grad), -1) @ columns.T
         return total
 
-    return sum(share(work, _blocks(x, x.shape, taps, out), x)).reshape(weight_shape)
+    blocks = _blocks(x, x.shape, taps, out)
+    size = -(-len(blocks) // PARTIAL_SUMS)
+    parts = [blocks[first : first + size] for first in range(0, len(blocks), size)]
+    sums = chain.from_iterable(share(lambda some: [work(part) for part in some], parts, x))
+    return sum(sums).reshape(weight_shape)  # always the same sums in the same order, on however many cores
 
 
 def _im2col(phases, taps, stride, rows, width, images):
@@ -242,6 +248,8 @@ def _split(array, groups):
 def _check(function, x_shape, what, weight_shape, groups):
     if len(x_shape) != 4:
         raise ValueError(f"{function}: {what} has shape {tuple(x_shape)}; expected (C, H, W, N)")
+    if 0 in x_shape:
+        raise ValueError(f"{function}: {what} is empty, {tuple(x_shape)}; give at least one image")
     if len(weight_shape) != 4:
         raise ValueError(f"{function}: weight has shape {tuple(weight_shape)}; expected (O, C/groups, KH, KW)")
     if groups < 1 or weight_shape[0] % groups:

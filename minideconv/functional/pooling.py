@@ -35,6 +35,8 @@ def max_pool2d(x: Array, kernel_size, *, stride=None, padding=0, ceil_mode: bool
     kernel_size, stride, padding = window_arguments("max_pool2d", kernel_size, stride, padding)
     if len(x.shape) != 4:
         raise ValueError(f"max_pool2d: x has shape {x.shape}; expected (C, H, W, N)")
+    if not x.size or x.dtype.kind != "f":
+        raise ValueError(f"max_pool2d: x is {x.dtype} {x.shape}; expected floating point, at least one image")
     xp, out = array_module(x), output_shape(x.shape[1:3], kernel_size, stride, padding, ceil_mode)
     reach = _reach(x.shape, kernel_size, stride, padding, out)
     y = xp.full((len(x), *out, x.shape[3]), -xp.inf, dtype=x.dtype)
