@@ -32,23 +32,23 @@ def device() -> int | None:
     if kind == "cpu" and not number:
         return None
     if kind == "auto" and not number:
-        return None if _why_no_gpu(0) else 0
+        return None if why_no_gpu(0) else 0
     if kind != "gpu" or not (number.isdecimal() or wanted == "gpu"):
         raise DeviceError(f"MINIDECONV_DEVICE={wanted} is not understood; use {CHOICES}")
-    reason = _why_no_gpu(int(number or 0))
+    reason = why_no_gpu(int(number or 0))
     if reason:
         raise DeviceError(f"MINIDECONV_DEVICE={wanted}, but {reason}; or set MINIDECONV_DEVICE=cpu")
     return int(number or 0)
 
 
-def _why_no_gpu(number: int) -> str | None:
+def why_no_gpu(number: int) -> str | None:
     """One clause that says why GPU `number` cannot be used and what would help; None if it can."""
     try:
         import cupy
     except ImportError as error:
         missing = isinstance(error, ModuleNotFoundError) and error.name == "cupy"
         reason = "is not installed" if missing else f"does not load ({' '.join(str(error).split())[:200]})"
-        return f"CuPy {reason}: pip install 'minideconv[gpu]'"
+        return f"CuPy {reason}: pip install '.[gpu]' (CuPy for CUDA 13)"
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as error:

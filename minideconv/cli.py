@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import sys
 from pathlib import Path
 
@@ -18,6 +20,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read our output, `head` perhaps, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
         print(f"minideconv: {_one_line(error)}", file=sys.stderr)
         return 2
@@ -41,7 +46,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
+    """The message on one line, without the name of the function it comes from."""
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.strerror}: {Path(error.filename)}"
-    return text
+    text = " ".join(str(error).split()) or type(error).__name__
+    return re.sub(r"^(\w+_\w+|fetch|forward): ", "", text)

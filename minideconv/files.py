@@ -20,7 +20,11 @@ def write_whole(path):
     check_writable(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with open(part, "wb") as file:
+        try:
+            file = open(part, "wb")  # noqa: SIM115 - closed below
+        except OSError as error:
+            raise ValueError(f"cannot write {path}: {error.strerror}; choose another place") from None
+        with file:
             yield file
         os.replace(part, path)
     finally:
@@ -34,3 +38,5 @@ def check_writable(path) -> None:
         raise ValueError(f"cannot write {path}: there is no folder {path.parent}; create it first")
     if path.is_dir():
         raise ValueError(f"cannot write {path}: it is a folder; give a file name in it")
+    if not os.access(path.parent, os.W_OK):
+        raise ValueError(f"cannot write {path}: you may not write to {path.parent}; choose another place")

@@ -17,6 +17,7 @@ projections.
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any
 
 from . import functional as F
@@ -228,10 +229,7 @@ class Flatten(Layer):
         return signal.reshape(step.x_shape)
 
     def output_shape(self, shape):
-        size = 1
-        for length in shape:
-            size *= length
-        return (size,)
+        return (math.prod(shape),)
 
 
 class Linear(Layer):

@@ -7,7 +7,7 @@ import platform
 
 import numpy as np
 
-from .backend import DeviceError, device
+from .backend import DeviceError, device, why_no_gpu
 from .parallel import blas_libraries, thread_count
 
 
@@ -32,6 +32,8 @@ def _device_line() -> str:
         number = device()
     except DeviceError as error:
         return f"none ({error})"
+    if number is None and os.environ.get("MINIDECONV_DEVICE", "").strip().lower() == "auto":
+        return f"CPU ({why_no_gpu(0)})"
     if number is None:
         return "CPU (set MINIDECONV_DEVICE=gpu for a GPU)"
     from .backend import gpu_description

@@ -187,17 +187,17 @@ def zfnet32():
 def zfnet28():
     """A small relative of the paper's net for grey pictures of 1 × 28 × 28 (Fashion-MNIST), 10 classes."""
     return [
-        ("conv1", Conv2d(1, 24, 5, padding=2)),  # 24 × 28 × 28
+        ("conv1", Conv2d(1, 16, 5, padding=2)),  # 16 × 28 × 28
         ("relu1", ReLU()),
-        ("pool1", MaxPool2d(3, stride=2, ceil_mode=True)),  # 24 × 14 × 14
-        ("conv2", Conv2d(24, 48, 3, padding=1)),  # 48 × 14 × 14
+        ("pool1", MaxPool2d(3, stride=2, ceil_mode=True)),  # 16 × 14 × 14
+        ("conv2", Conv2d(16, 48, 3, padding=1)),  # 48 × 14 × 14
         ("relu2", ReLU()),
         ("pool2", MaxPool2d(3, stride=2, ceil_mode=True)),  # 48 × 7 × 7
         ("conv3", Conv2d(48, 96, 3, padding=1)),  # 96 × 7 × 7
         ("relu3", ReLU()),
         ("pool3", MaxPool2d(3, stride=2)),  # 96 × 3 × 3
         ("flatten", Flatten()),  # 864
-        ("drop3", Dropout()),
+        ("drop3", Dropout(0.2)),
         ("fc4", Linear(864, 10)),  # 10
     ]
 
@@ -226,7 +226,7 @@ def build(name: str, *, until: str | None = None, seed: int = 0) -> Network:
         ValueError: if there is no such network or layer.
 
     >>> build("zfnet28").parameters()["conv1.weight"].shape
-    (24, 1, 5, 5)
+    (16, 1, 5, 5)
     """
     if name not in ZOO:
         raise ValueError(f"there is no network {name!r}; the zoo has {', '.join(ZOO)}")

@@ -3,6 +3,9 @@
 NumPy's matrix products use all cores by themselves, but copies, comparisons and sums use one. So the blocks of an
 operation are shared among threads instead, each with single-threaded matrix products: 1.3 to 1.7 times faster on two
 cores (docs/log.md). A GPU does this by itself; there everything runs in one share.
+
+Two things to know: while an operation is shared, matrix products of other threads of the process use one core, too; and
+the number of threads is what NumPy's products used at the first operation (set OPENBLAS_NUM_THREADS to change it).
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ INK, FAINT = (28, 28, 28), (92, 92, 92)
 TITLE, TEXT, SMALL = 22, 15, 13  # type sizes
 MARGIN, GAP = 24, 20
 FRAME, LINE = 3, 3  # widths: an entry's frame, a box on the photo
+MARK = (240, 120, 20)  # orange, the bar beside a cell that is to be noticed
 PHOTO_SIDE = 640  # the long side of the photo
 TILE_SMALLEST, TILE_LARGEST = 136, 400
 SMOOTH_BELOW = 3  # pictures enlarged by less than this are smoothed, by more they show their pixels
@@ -247,6 +248,61 @@ def grid_sheet(
         if labels:
             _write(sheet, (x, y + side + 2), labels[i], SMALL, FAINT, side + gap // 2)
     return _page(sheet, title, footer)
+
+
+# -------------------------------------------------------------------------------------------------- a table of tiles
+
+
+def table_sheet(
+    cells: Sequence[Sequence[Sequence[np.ndarray]]], rows: Sequence[str], columns: Sequence[str],
+    captions: Sequence[Sequence[Sequence[str]]], marked: np.ndarray, title: str = "", footer: str = "", *,
+    tile: int = 88, gap: int = 10,
+) -> Image.Image:  # fmt: skip
+    """Lay cells out in named rows and columns: in each the pictures one below the other, then short lines of text.
+
+    Args:
+        cells: for each row and column, one or more (h, w, 3) uint8.
+        rows, columns: their names.
+        captions: for each row and column, lines to write below; as many in every cell.
+        marked: (rows, columns) bool, which cells have an orange bar on their left.
+        title, footer: lines above and below the table.
+        tile: the side of the square that each picture fills, in pixels;  gap: pixels between cells.
+    Returns:
+        A Pillow image in mode RGB.
+    Raises:
+        ValueError: no cells, not one for each name, or pictures that are not uint8 (h, w, 3).
+    """
+    shape = (len(rows), len(columns))
+    _check_pixels("table_sheet", [picture for row in cells for cell in row for picture in cell])
+    if any((len(part), *{len(row) for row in part}) != shape for part in (cells, captions, marked)):
+        raise ValueError(f"table_sheet: not one cell, caption and mark for each of {shape[0]} rows, {shape[1]} columns")
+    pictures, lines = len(cells[0][0]), len(captions[0][0])
+    head = math.ceil(max(_font(TEXT).getlength(_printable(name)) for name in rows)) + GAP
+    pitch = pictures * (tile + FRAME) + lines * _line(SMALL) + 2 * gap
+    sheet = _blank(head + len(columns) * (tile + gap) - gap, _line(TEXT) + 4 + len(rows) * pitch - 2 * gap)
+    for j, name in enumerate(columns):
+        _write(sheet, (head + j * (tile + gap), 0), name, TEXT, INK, tile + gap // 2)
+    for i, name in enumerate(rows):
+        y = _line(TEXT) + 4 + i * pitch
+        _write(sheet, (0, y + tile // 2 - TEXT // 2), name, TEXT, INK)
+        for j, place in enumerate((head + j * (tile + gap), y) for j in range(len(columns))):
+            _draw_cell(sheet, place, cells[i][j], captions[i][j], tile, gap if marked[i][j] else 0)
+    return _page(sheet, title, footer)
+
+
+def _draw_cell(sheet, place, pictures, caption, tile, bar) -> None:
+    """Draw one cell of a table with its top left at `place`, and a bar in the middle of a gap of `bar` pixels."""
+    from PIL import ImageDraw
+
+    x, y = place
+    height = len(pictures) * (tile + FRAME) - FRAME
+    for number, picture in enumerate(pictures):
+        sheet.paste(_in_slot(picture, tile), (x, y + number * (tile + FRAME)))
+    for number, line in enumerate(caption):
+        _write(sheet, (x, y + height + 2 + number * _line(SMALL)), line, SMALL, FAINT, tile)
+    if bar:
+        middle = x - bar // 2
+        ImageDraw.Draw(sheet).rectangle((middle - 2, y, middle + 1, y + height - 1), fill=MARK)
 
 
 def save_image(image: Image.Image, path: str | os.PathLike[str]) -> None:

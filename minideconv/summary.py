@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 
 def table(net) -> str:
     """One line a layer: name, operation, output shape, receptive field in pixels, parameters.
@@ -11,7 +13,7 @@ def table(net) -> str:
     shapes = net.output_shapes() if net.input_shape else {}
     rows, total, flat = [("layer", "operation", "output", "sees", "parameters")], 0, False
     for name, layer in net.layers.items():
-        count = sum(_size(shape) for shape in layer.parameter_shapes().values())
+        count = sum(math.prod(shape) for shape in layer.parameter_shapes().values())
         shape = shapes.get(name, ())
         flat = flat or len(shape) == 1 or type(layer).__name__ in ("Flatten", "Linear")
         sees = "all" if flat else " × ".join(map(str, net.receptive_field(name).size))
@@ -46,10 +48,3 @@ def _operation(layer) -> str:
 
 def _pair(value, short=False) -> str:
     return str(value[0]) if short and value[0] == value[1] else f"{value[0]}×{value[1]}"
-
-
-def _size(shape) -> int:
-    total = 1
-    for length in shape:
-        total *= length
-    return total

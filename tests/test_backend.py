@@ -96,7 +96,7 @@ def test_anything_else_is_refused_with_the_choices(machine, wanted):
 
 
 @pytest.mark.parametrize("gpus, error, reason, fix", [
-    (None, None, "CuPy is not installed", "pip install 'minideconv[gpu]'"),
+    (None, None, "CuPy is not installed", "pip install '.[gpu]'"),
     (0, "driver too old", "CUDA finds no GPU (driver too old)", "nvidia-smi"),
     (2, None, "2 GPUs", "counted from 0"),
 ])  # fmt: skip

@@ -78,6 +78,7 @@ def test_project_shows_units_of_a_classifier(files, tmp_path, capsys):
         (["{photo}", "--out", "nowhere/sheet.png"], "there is no folder nowhere; create it first"),
         (["{photo}", "--model", "resnet"], "there is no model file resnet; give a .npz file, or one of"),
         (["{photo}", "--model", "caffenet"], "no weights of caffenet are in the cache"),
+        (["{photo}", "--out", "/proc/sheet.png"], "cannot write /proc/sheet.png"),
         (["{photo}", "--model", "{photo}"], "cannot be read as a model file"),
     ],
 )
@@ -209,3 +210,21 @@ def test_train_says_what_is_wrong_in_one_line(pictures, tmp_path, capsys, argume
     assert run("train", *given) == 2
     error = capsys.readouterr().err
     assert message in error.splitlines()[-1]
+
+
+def test_project_shows_the_last_maps_unless_told_otherwise(files, tmp_path, capsys):
+    assert run("project", files / "photo.png", "--model", files / "net.npz", "--out", tmp_path / "sheet.png") == 0
+    assert capsys.readouterr().out.startswith("relu3 of zfnet32")
+
+
+def test_info_shows_the_table_of_a_net_without_weights(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MINIDECONV_CACHE", str(tmp_path))
+    assert run("info", "zfnet28") == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("zfnet28: input 1 × 28 × 28") and "no weights of zfnet28 are in the cache" in shown
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(files):
+    command = f"{sys.executable} -m minideconv info {files / 'net.npz'} | head -1"
+    done = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, check=False)
+    assert done.stderr == "" and done.stdout.startswith("zfnet32")

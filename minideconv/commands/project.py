@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..layers import RULES
+from ..layers import RULES, ReLU
 from .shared import add_model_option, load_or_fetch, new_command
 
 
@@ -16,7 +16,7 @@ def add(commands) -> None:
     )  # fmt: skip
     command.add_argument("photo", metavar="PHOTO", help="any image file")
     add_model_option(command)
-    command.add_argument("--layer", default="relu5", help="a layer of the net (default: relu5); `info` lists them")
+    command.add_argument("--layer", help="a layer of the net (default: the last ReLU over maps); `info` lists them")
     command.add_argument("--channel", type=int, help="one feature map, counted from 0 (default: the strongest ones)")
     command.add_argument(
         "--position", type=_position, metavar="ROW,COLUMN", help="which unit of --channel (default: its strongest)"
@@ -33,14 +33,22 @@ def run(options) -> None:
 
     check_image_path(options.out)
     net = load_or_fetch(options.model)
-    net.name_of(options.layer)
-    trace = net.forward(net.preprocess([options.photo]), until=options.layer)
-    units = chosen_units(trace, options.layer, options.top, options.channel, options.position)
-    save_image(projection_sheet(net, trace, options.layer, units, options.rule), options.out)
-    print(f"{options.layer} of {net.name}, {options.rule} rule: channel, row, column, activation")
+    layer = net.name_of(options.layer or _highest_relu(net))
+    trace = net.forward(net.preprocess([options.photo]), until=layer)
+    units = chosen_units(trace, layer, options.top, options.channel, options.position)
+    save_image(projection_sheet(net, trace, layer, units, options.rule), options.out)
+    print(f"{layer} of {net.name}, {options.rule} rule: channel, row, column, activation")
     for channel, row, column, value in zip(*units[1:]):
-        print(f"{channel:5d} {row:4d} {column:4d}  {value:.6g}")
+        idle = "  not active" if value == 0 and isinstance(net.layers[layer], ReLU) else ""
+        print(f"{channel:5d} {row:4d} {column:4d}  {value:.6g}{idle}")
     print(f"written: {options.out}")
+
+
+def _highest_relu(net) -> str | None:
+    """The last rectified maps of a net, where units still have a place; None for a net without any."""
+    shapes = net.output_shapes() if net.input_shape else {}
+    maps = [name for name, layer in net.layers.items() if isinstance(layer, ReLU) and len(shapes.get(name, ())) == 3]
+    return maps[-1] if maps else None
 
 
 def _position(text: str) -> tuple[int, int]:
