@@ -21,7 +21,7 @@ def write_whole(path):
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         try:
-            file = open(part, "wb")  # noqa: SIM115 - closed below
+            file = open(part, "wb")
         except OSError as error:
             raise ValueError(f"cannot write {path}: {error.strerror}; choose another place") from None
         with file:

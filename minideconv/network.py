@@ -276,10 +276,11 @@ def check_rule(rule: str) -> None:
 
 def _draw_missing(layers, rng):
     """Give every layer without weights He et al.'s."""
+    layers = list(layers)
     for layer in layers:
         for key, shape in layer.parameter_shapes().items():
             if getattr(layer, key) is None:
-                setattr(layer, key, drawn(key, shape, rng))
+                setattr(layer, key, drawn(key, shape, rng, 0.01 if layer is layers[-1] else None))
 
 
 def drawn(key: str, shape: tuple[int, ...], rng: np.random.Generator, scale: float | None = None) -> Array:
@@ -287,7 +288,8 @@ def drawn(key: str, shape: tuple[int, ...], rng: np.random.Generator, scale: flo
 
     Args:
         key: "weight" or "bias";  shape: of the parameter.
-        scale: standard deviation; None takes He et al.'s (2015), the root of 2 / fan-in.
+        scale: standard deviation; None takes He et al.'s (2015), the root of 2 / fan-in. A last layer wants 0.01: max-
+            pooling enlarges activations, and logits of 10 at the start kill features before they form (docs/log.md).
     """
     if key != "weight":
         return to_device(np.zeros(shape, np.float32))

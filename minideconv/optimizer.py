@@ -21,7 +21,8 @@ def initialise(net: Network, method: str = "he", seed: int = 0) -> None:
     """Draw all weights anew; biases become zero.
 
     Args:
-        method: "he": normal with variance 2 / fan-in (He et al. 2015); "paper": normal with standard deviation 1e-2.
+        method: "he": normal with variance 2 / fan-in (He et al. 2015), the last layer with standard deviation 1e-2;
+            "paper": all with standard deviation 1e-2.
         seed: of the numbers.
     Raises:
         ValueError: if there is no such method.
@@ -30,10 +31,10 @@ def initialise(net: Network, method: str = "he", seed: int = 0) -> None:
     """
     if method not in ("he", "paper"):
         raise ValueError(f"initialise: method {method!r} is unknown; use he or paper")
-    rng = np.random.default_rng(seed)
-    for layer in net.layers.values():
+    rng, layers = np.random.default_rng(seed), list(net.layers.values())
+    for layer in layers:
         for key, shape in layer.parameter_shapes().items():
-            setattr(layer, key, drawn(key, shape, rng, 0.01 if method == "paper" else None))
+            setattr(layer, key, drawn(key, shape, rng, 0.01 if method == "paper" or layer is layers[-1] else None))
 
 
 def renormalise_filters(net: Network, radius: float = 0.1) -> None:

@@ -83,12 +83,13 @@ def test_filters_are_scaled_back_to_the_radius():
 
 
 def test_weights_are_drawn_by_name():
-    net = Network([("conv1", Conv2d(8, 400, 5)), ("flatten", Flatten()), ("fc2", Linear(400, 100))])
+    net = Network([("conv1", Conv2d(8, 400, 5)), ("flatten", Flatten()), ("fc2", Linear(400, 100)), ("fc3", Linear(100, 99))])
     initialise(net, "paper", seed=1)
     assert to_numpy(net.layers["conv1"].weight).std() == pytest.approx(0.01, rel=0.02)
     initialise(net, "he", seed=1)
     assert to_numpy(net.layers["conv1"].weight).std() == pytest.approx((2 / 200) ** 0.5, rel=0.02)
     assert to_numpy(net.layers["fc2"].weight).std() == pytest.approx((2 / 400) ** 0.5, rel=0.02)
+    assert to_numpy(net.layers["fc3"].weight).std() == pytest.approx(0.01, rel=0.02)
     assert not to_numpy(net.layers["conv1"].bias).any()
     with pytest.raises(ValueError, match="method 'xavier' is unknown; use he or paper"):
         initialise(net, "xavier")
