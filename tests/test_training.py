@@ -83,7 +83,8 @@ def test_filters_are_scaled_back_to_the_radius():
 
 
 def test_weights_are_drawn_by_name():
-    net = Network([("conv1", Conv2d(8, 400, 5)), ("flatten", Flatten()), ("fc2", Linear(400, 100)), ("fc3", Linear(100, 99))])
+    dense = [("fc2", Linear(400, 100)), ("fc3", Linear(100, 99))]
+    net = Network([("conv1", Conv2d(8, 400, 5)), ("flatten", Flatten()), *dense])
     initialise(net, "paper", seed=1)
     assert to_numpy(net.layers["conv1"].weight).std() == pytest.approx(0.01, rel=0.02)
     initialise(net, "he", seed=1)

@@ -2,6 +2,8 @@
 
     snapshots(folder)  ->  (epoch, path) …  ->  choose_epochs  ->  load_snapshots  ->  nets, one an epoch
     probe_photos("fashion-mnist", nets[0].preprocessing)  ->  .photos (N, H, W, C) uint8  ->  photo_batches
+
+What experiments on training share. Letters: N photos, H rows, W columns, C channels.
 """
 
 from __future__ import annotations
