@@ -1,0 +1,32 @@
+"""Every example runs, on a tiny input."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minideconv import load_model
+from minideconv.datasets import Dataset
+from minideconv.training import Settings
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def example(name):
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(("name", "shape"), [("train_fashion_mnist", (28, 28, 1)), ("train_cifar10", (32, 32, 3))])
+def test_training_examples_write_what_they_say(tmp_path, capsys, name, shape):
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (40, *shape), dtype=np.uint8), np.arange(40) % 10
+    data = Dataset(images, labels, list("abcdefghij"), "noise", [])
+    example(name).main(data, data, tmp_path / "run", Settings(epochs=1, batch_size=20))
+    written = {path.name for path in (tmp_path / "run").iterdir()}
+    assert written == {"model.npz", "checkpoint.npz", "curve.csv", "curve.png", "snapshots"}
+    assert load_model(tmp_path / "run" / "model.npz").classes == data.classes
+    assert "test error " in capsys.readouterr().out
