@@ -10,7 +10,7 @@ import numpy as np
 from . import functional as F
 from .backend import Array, array_module, to_device
 from .layers import Conv2d
-from .network import Network, NotFiniteError, drawn
+from .network import Network, NotFiniteError, drawn, he_scales
 
 
 class TrainingError(RuntimeError):
@@ -21,8 +21,7 @@ def initialise(net: Network, method: str = "he", seed: int = 0) -> None:
     """Draw all weights anew; biases become zero.
 
     Args:
-        method: "he": normal with variance 2 / fan-in (He et al. 2015), the last layer with standard deviation 1e-2;
-            "paper": all with standard deviation 1e-2.
+        method: "he": normal, scaled layer by layer (`network.he_scales`); "paper": normal with deviation 1e-2.
         seed: of the numbers.
     Raises:
         ValueError: if there is no such method.
@@ -32,9 +31,9 @@ def initialise(net: Network, method: str = "he", seed: int = 0) -> None:
     if method not in ("he", "paper"):
         raise ValueError(f"initialise: method {method!r} is unknown; use he or paper")
     rng, layers = np.random.default_rng(seed), list(net.layers.values())
-    for layer in layers:
+    for layer, scale in zip(layers, he_scales(layers)):
         for key, shape in layer.parameter_shapes().items():
-            setattr(layer, key, drawn(key, shape, rng, 0.01 if method == "paper" or layer is layers[-1] else None))
+            setattr(layer, key, drawn(key, shape, rng, 0.01 if method == "paper" else scale))
 
 
 def renormalise_filters(net: Network, radius: float = 0.1) -> None:

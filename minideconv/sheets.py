@@ -279,7 +279,8 @@ def table_sheet(
     pictures, lines = len(cells[0][0]), len(captions[0][0])
     head = math.ceil(max(_font(TEXT).getlength(_printable(name)) for name in rows)) + GAP
     pitch = pictures * (tile + FRAME) + lines * _line(SMALL) + 2 * gap
-    sheet = _blank(head + len(columns) * (tile + gap) - gap, _line(TEXT) + 4 + len(rows) * pitch - 2 * gap)
+    width = max(head + len(columns) * (tile + gap) - gap, math.ceil(_font(TITLE).getlength(_printable(title))))
+    sheet = _blank(width, _line(TEXT) + 4 + len(rows) * pitch - 2 * gap)
     for j, name in enumerate(columns):
         _write(sheet, (head + j * (tile + gap), 0), name, TEXT, INK, tile + gap // 2)
     for i, name in enumerate(rows):

@@ -23,7 +23,7 @@ ORDER = (  # a file may import from the lines above its own; files of one folder
     ("windows",),
     ("models", "deconvnet"),
     ("weights",),
-    ("official", "checkpoints", "augmentation", "evaluation", "optimizer"),
+    ("embedded", "official", "checkpoints", "augmentation", "evaluation", "optimizer"),
     ("datasets", "convert", "fetch"),
     ("training",),
     ("curves",),

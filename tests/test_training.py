@@ -11,7 +11,7 @@ import pytest
 from draw import assert_equal
 
 import minideconv.training as training
-from minideconv import Network, load_model, to_device, to_numpy
+from minideconv import Network, load_model, models, to_device, to_numpy
 from minideconv import functional as F
 from minideconv.augmentation import random_crops, random_flips
 from minideconv.curves import save_curve_picture, save_curve_table
@@ -84,16 +84,27 @@ def test_filters_are_scaled_back_to_the_radius():
 
 def test_weights_are_drawn_by_name():
     dense = [("fc2", Linear(400, 100)), ("fc3", Linear(100, 99))]
-    net = Network([("conv1", Conv2d(8, 400, 5)), ("flatten", Flatten()), *dense])
+    pooled = [("pool1", MaxPool2d(2)), ("conv2", Conv2d(400, 50, 3))]
+    net = Network([("conv1", Conv2d(8, 400, 5)), *pooled, ("flatten", Flatten()), *dense])
     initialise(net, "paper", seed=1)
     assert to_numpy(net.layers["conv1"].weight).std() == pytest.approx(0.01, rel=0.02)
     initialise(net, "he", seed=1)
     assert to_numpy(net.layers["conv1"].weight).std() == pytest.approx((2 / 200) ** 0.5, rel=0.02)
     assert to_numpy(net.layers["fc2"].weight).std() == pytest.approx((2 / 400) ** 0.5, rel=0.02)
+    assert to_numpy(net.layers["conv2"].weight).std() == pytest.approx((2 / 3600) ** 0.5 / 2, rel=0.02)
     assert to_numpy(net.layers["fc3"].weight).std() == pytest.approx(0.01, rel=0.02)
     assert not to_numpy(net.layers["conv1"].bias).any()
     with pytest.raises(ValueError, match="method 'xavier' is unknown; use he or paper"):
         initialise(net, "xavier")
+
+
+def test_maps_neither_die_nor_explode_at_the_start():
+    net = models.build("zfnet28", seed=3)
+    x = np.random.default_rng(0).standard_normal((1, 28, 28, 50), dtype=np.float32)
+    trace = net.forward(to_device(x))
+    for layer in ("relu1", "relu2", "relu3"):
+        assert 0.3 < (to_numpy(trace[layer]) ** 2).mean() < 3
+    assert abs(to_numpy(trace["fc4"])).max() < 1
 
 
 def test_schedules_divide_the_learning_rate():
