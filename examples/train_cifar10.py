@@ -17,7 +17,7 @@ from minideconv.evaluation import evaluate
 from minideconv.training import SGD, Settings, Steps, train
 
 SETTINGS = Settings(epochs=14, batch_size=128, seed=0, crop_padding=2, flips=True, schedule=Steps((9, 12), factor=5))
-LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 0.01, 0.9, 5e-4
+LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 0.03, 0.9, 5e-4
 
 
 def main(data, test, out, settings=SETTINGS):

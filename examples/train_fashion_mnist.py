@@ -16,8 +16,8 @@ from minideconv.datasets import fashion_mnist
 from minideconv.evaluation import evaluate
 from minideconv.training import SGD, Settings, Steps, train
 
-SETTINGS = Settings(epochs=14, batch_size=128, seed=0, flips=True, schedule=Steps((8, 11, 13), factor=4))
-LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 0.015, 0.9, 3e-4
+SETTINGS = Settings(epochs=12, batch_size=128, seed=0, flips=True, schedule=Steps((7, 10), factor=5))
+LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 0.03, 0.9, 3e-4
 
 
 def main(data, test, out, settings=SETTINGS):

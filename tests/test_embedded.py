@@ -1,0 +1,57 @@
+"""What the package carries: it is there, small, licensed, and the net knows its pictures."""
+
+import numpy as np
+import pytest
+
+from minideconv import embedded
+from minideconv.evaluation import evaluate
+from minideconv.experiments.snapshots import load_snapshots, snapshots
+
+needs_assets = pytest.mark.skipif(not embedded.ASSETS.is_dir(), reason="the assets are not made yet")
+
+
+@needs_assets
+def test_the_net_gets_nine_of_ten_pictures_right():
+    net, data = embedded.embedded_model(), embedded.embedded_images()
+    assert evaluate(net, data.images, data.labels).top1 < 0.1
+    assert net.classes == data.classes
+
+
+@needs_assets
+def test_there_are_a_hundred_pictures_of_each_class_in_order():
+    data = embedded.embedded_images()
+    assert (data.images.shape, data.images.dtype) == ((1000, 28, 28, 1), np.uint8)
+    assert data.labels.tolist() == np.repeat(np.arange(10), 100).tolist()
+    assert len(np.unique(data.images.reshape(1000, -1), axis=0)) == 1000
+
+
+@needs_assets
+def test_the_snapshots_begin_untrained_and_end_with_the_net():
+    found = snapshots(embedded.embedded_snapshots())
+    assert found[0][0] == 0 and len(found) >= 4
+    nets, net = load_snapshots([path for _, path in found]), embedded.embedded_model()
+    for name, value in net.parameters().items():
+        assert (nets[-1].parameters()[name] == value).all()
+    data = embedded.embedded_images()
+    errors = [evaluate(one, data.images, data.labels).top1 for one in (nets[0], nets[-1])]
+    assert errors[0] > 0.7 > 0.1 > errors[1]
+
+
+@needs_assets
+def test_all_assets_together_stay_under_two_megabytes():
+    sizes = [path.stat().st_size for path in embedded.ASSETS.rglob("*") if path.is_file()]
+    assert 200_000 < sum(sizes) < 2_000_000
+
+
+@needs_assets
+def test_the_licence_of_the_pictures_lies_beside_them():
+    text = (embedded.ASSETS / embedded.LICENCE).read_text(encoding="utf-8")
+    assert "Copyright (c) 2017 Zalando SE, https://tech.zalando.com" in text
+    assert "Permission is hereby granted, free of charge" in text and "WITHOUT WARRANTY OF ANY KIND" in text
+
+
+@pytest.mark.parametrize("load", [embedded.embedded_model, embedded.embedded_images, embedded.embedded_snapshots])
+def test_an_installation_without_assets_says_so(load, monkeypatch, tmp_path):
+    monkeypatch.setattr(embedded, "ASSETS", tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"lacks .*install it again"):
+        load()
