@@ -7,17 +7,13 @@ from minideconv import embedded
 from minideconv.evaluation import evaluate
 from minideconv.experiments.snapshots import load_snapshots, snapshots
 
-needs_assets = pytest.mark.skipif(not embedded.ASSETS.is_dir(), reason="the assets are not made yet")
 
-
-@needs_assets
 def test_the_net_gets_nine_of_ten_pictures_right():
     net, data = embedded.embedded_model(), embedded.embedded_images()
     assert evaluate(net, data.images, data.labels).top1 < 0.1
     assert net.classes == data.classes
 
 
-@needs_assets
 def test_there_are_a_hundred_pictures_of_each_class_in_order():
     data = embedded.embedded_images()
     assert (data.images.shape, data.images.dtype) == ((1000, 28, 28, 1), np.uint8)
@@ -25,7 +21,6 @@ def test_there_are_a_hundred_pictures_of_each_class_in_order():
     assert len(np.unique(data.images.reshape(1000, -1), axis=0)) == 1000
 
 
-@needs_assets
 def test_the_snapshots_begin_untrained_and_end_with_the_net():
     found = snapshots(embedded.embedded_snapshots())
     assert found[0][0] == 0 and len(found) >= 4
@@ -37,13 +32,11 @@ def test_the_snapshots_begin_untrained_and_end_with_the_net():
     assert errors[0] > 0.7 > 0.1 > errors[1]
 
 
-@needs_assets
 def test_all_assets_together_stay_under_two_megabytes():
     sizes = [path.stat().st_size for path in embedded.ASSETS.rglob("*") if path.is_file()]
     assert 200_000 < sum(sizes) < 2_000_000
 
 
-@needs_assets
 def test_the_licence_of_the_pictures_lies_beside_them():
     text = (embedded.ASSETS / embedded.LICENCE).read_text(encoding="utf-8")
     assert "Copyright (c) 2017 Zalando SE, https://tech.zalando.com" in text
