@@ -2,7 +2,7 @@
 
     python examples/train_fashion_mnist.py [--data FOLDER] [--out run-fashion-mnist]
 
-Data: from --data, from Debian's package dataset-fashion-mnist, or downloaded (30 MB). Running time and test error are in
+Data: from --data, from Debian's package dataset-fashion-mnist, or downloaded (30 MB). Time and test error are in
 docs/log.md. Writes model.npz, curve.csv, curve.png and snapshots/ of every epoch into --out; stop it with Ctrl-C and
 start it again to go on.
 """
