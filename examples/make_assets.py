@@ -1,6 +1,6 @@
 """Train the net that minideconv carries with it, and write everything in `minideconv/assets`.
 
-zfnet28 on all of Fashion-MNIST, about 4 minutes on 2 cores, at least 92 % right on the 10,000 test images. Writes
+zfnet28 on all of Fashion-MNIST, 6 to 10 minutes on 2 cores, 92 % right on the 10,000 test images. Writes
 `zfnet28.npz`, `snapshots/epoch-….npz` (both in half precision), `fashion-mnist-1000.npz` (the first 100 test images of
 each class) and the licence of Fashion-MNIST; together under 2 MB.
 
