@@ -30,7 +30,8 @@ def for_each_kernel(run, options):
         return
     for kernel in KERNELS:
         print(f"OPENBLAS_CORETYPE={kernel or '(unset)'}", flush=True)
-        environment = {**os.environ, "OPENBLAS_CORETYPE": kernel}
+        # PASSIVE: PyTorch's threads, once done, do not spin on a core while our side is timed
+        environment = {**os.environ, "OPENBLAS_CORETYPE": kernel, "OMP_WAIT_POLICY": "PASSIVE"}
         if not kernel:
             del environment["OPENBLAS_CORETYPE"]
         subprocess.run([sys.executable, *sys.argv, "--kernel", kernel], env=environment, check=True)
