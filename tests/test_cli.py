@@ -209,6 +209,7 @@ def test_train_says_what_is_wrong_in_one_line(pictures, tmp_path, capsys, argume
         given += [] if name in arguments else [name, value]
     assert run("train", *given) == 2
     error = capsys.readouterr().err
+    assert "nowhere" not in arguments or not (tmp_path / "run").exists(), "nothing half-made"
     assert message in error.splitlines()[-1]
 
 

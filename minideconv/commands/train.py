@@ -12,7 +12,7 @@ from .shared import new_command, note
 def add(commands) -> None:
     command = new_command(
         commands, "train", run, "train a net and keep a snapshot of every epoch",
-        "minideconv train --model zfnet28 --data fashion-mnist --epochs 9 --flips --divide-at 5,7 --out run\n"
+        "minideconv train --data fashion-mnist --epochs 12 --learning-rate 0.03 --flips --divide-at 7,10 --out run\n"
         "  minideconv train --model zfnet32 --data cifar10 --epochs 12 --crop-padding 2 --flips --out run --resume",
     )  # fmt: skip
     command.add_argument("--model", default="zfnet28", choices=list(ZOO), metavar="NAME", help=f"{', '.join(ZOO)}")
@@ -55,6 +55,7 @@ def run(options) -> None:
     net.source = f"trained by minideconv train on {data.name}"
     optimizer = SGD(net, learning_rate=options.learning_rate, momentum=options.momentum,
                     weight_decay=options.weight_decay, filter_radius=options.filter_radius)  # fmt: skip
+    out.mkdir(parents=True, exist_ok=True)
     note(f"{len(data):,} photos to train on, {len(test):,} to test on; Ctrl-C stops, --resume goes on")
     progress = train(net, data, settings=settings, optimizer=optimizer, test=test, checkpoint=out / "checkpoint.npz",
                      resume=options.resume, snapshots=out / "snapshots")  # fmt: skip
@@ -76,13 +77,12 @@ def _settings(options):
 
 
 def _folder(options) -> Path:
-    """The output folder, made if need be; an old run in it is not overwritten by accident."""
+    """The output folder, checked before anything is read: an old run in it is not overwritten by accident."""
     out = Path(options.out)
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is a file; give a folder with --out")
     if (out / "checkpoint.npz").exists() and not options.resume:
         raise ValueError(f"{out} holds a run already; go on with --resume, or give another folder with --out")
-    out.mkdir(parents=True, exist_ok=True)
     return out
 
 
