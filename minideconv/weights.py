@@ -6,6 +6,7 @@ format version, name, input shape, layer table, preprocessing, class names, sour
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sys
@@ -100,6 +101,15 @@ def describe(net: Network) -> dict[str, Any]:
         "preprocessing": net.preprocessing.to_dict() if net.preprocessing else None, "classes": net.classes,
         "source": net.source, "sha256": net.sha256, "licence": net.licence,
     }  # fmt: skip
+
+
+def fingerprint(net: Network) -> str:
+    """A sha256 that changes when anything of a net does that a model file holds: layers, weights, preparation."""
+    found = hashlib.sha256(json.dumps(describe(net), sort_keys=True).encode())
+    for name, value in net.parameters().items():
+        found.update(name.encode())
+        found.update(np.ascontiguousarray(to_numpy(value)))
+    return found.hexdigest()
 
 
 def read_archive(path, entry: str, what: str, version: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -12,6 +12,7 @@ from draw import assert_close, assert_equal
 from PIL import Image
 
 from minideconv import Network, models, project, save_model, to_device, to_numpy
+from minideconv.display import display
 from minideconv.experiments import snapshots as shared
 from minideconv.experiments.feature_evolution import HOW_SHOWN, evolution_sheet, evolve, strongest_of_all
 from minideconv.experiments.feature_movement import (
@@ -24,7 +25,7 @@ from minideconv.experiments.feature_movement import (
     settled,
 )
 from minideconv.experiments.snapshots import choose_epochs, load_snapshots, photo_batches, probe_photos, snapshots
-from minideconv.images import Preprocessing, display
+from minideconv.images import Preprocessing
 from minideconv.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU
 from minideconv.sheets import MARK, table_sheet
 

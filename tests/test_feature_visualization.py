@@ -5,8 +5,9 @@ import pytest
 from PIL import Image
 
 from minideconv import Network, project
+from minideconv.display import display
 from minideconv.experiments import feature_visualization as fv
-from minideconv.images import Preprocessing, display
+from minideconv.images import Preprocessing
 from minideconv.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU
 
 PLAIN = Preprocessing(resize=None, crop=(8, 8), channels="L", scale=1.0, mean=(0.0,), std=(1.0,))
