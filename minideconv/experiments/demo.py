@@ -23,7 +23,8 @@ from ..files import write_whole
 from ..layers import Conv2d, ReLU
 from ..network import Network
 from .feature_evolution import evolve
-from .feature_visualization import projected_top, shown_pixels, squares, tiled, top_activations, value_range
+from .feature_visualization import projected_top, shown_pixels, squares, strongest_maps, tiled, value_range
+from .scanning import top_activations
 from .snapshots import load_snapshots, snapshots
 
 MAPS_SHOWN = 6  # feature maps of each layer
@@ -159,12 +160,6 @@ def _layer_top(shown, layer) -> dict:
         })  # fmt: skip
     field = net.receptive_field(layer).size
     return {"layer": layer, "count": len(top.value), "sees": "{} × {}".format(*field), "maps": maps}
-
-
-def strongest_maps(value: np.ndarray, count: int) -> np.ndarray:
-    """The feature maps whose weakest of k winners is strongest, in the order of their numbers: (C, k) -> (count,)."""
-    weakest = np.nanmin(np.where(np.isnan(value), np.inf, value), axis=1)
-    return np.sort(np.argsort(-weakest, kind="stable")[:count])
 
 
 def class_counts(data: Dataset, images: np.ndarray) -> str:

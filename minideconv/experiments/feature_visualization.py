@@ -188,12 +188,24 @@ def top_nine_sheet(net: Network, photos, layer: str, channels: Sequence[int], to
     top = top_activations(net, photos, layer) if top is None else top
     projections = projected_top(net, photos, layer, channels, top, rule)
     pairs = [squares(net, projections, n, shared_scale=shared_scale) for n in range(len(channels))]
-    tiles = [_opaque(np.hstack([left, np.zeros((len(left), 9, 4), np.uint8), right])) for left, right in pairs]
     noun = "unit" if len(net.output_shapes()[layer]) == 1 else "map"
     labels = [f"{noun} {channel} · {value_range(layer, top.value[channel])}" for channel in channels]
     how = HOW_SHOWN.format(rule=rule, scale="all nine together" if shared_scale else "each projection by itself")
-    title = f"{net.name}, {layer}: the strongest of {len(photos):,} photos"
-    return grid_sheet(tiles, min(ACROSS, len(tiles)), labels, title, tile=None, gap=24, footer=how)
+    return pairs_sheet(pairs, labels, f"{net.name}, {layer}: the strongest of {len(photos):,} photos", how)
+
+
+def pairs_sheet(pairs: Sequence[Sequence[np.ndarray]], labels: Sequence[str], title: str, how: str,
+                columns: int = ACROSS) -> Image.Image:  # fmt: skip
+    """Lay out a group of squares (H, W, 4) for each feature map: its projections, and its patches if they are shown."""
+    gap = np.zeros((len(pairs[0][0]), 9, 4), np.uint8)
+    tiles = [_opaque(np.hstack([part for square in pair for part in (square, gap)][:-1])) for pair in pairs]
+    return grid_sheet(tiles, min(columns, len(tiles)), labels, title, tile=None, gap=24, footer=how)
+
+
+def strongest_maps(value: np.ndarray, count: int) -> np.ndarray:
+    """The feature maps whose weakest of k winners is strongest, in the order of their numbers: (C, k) -> (count,)."""
+    weakest = np.nanmin(np.where(np.isnan(value), np.inf, value), axis=1)
+    return np.sort(np.argsort(-weakest, kind="stable")[:count])
 
 
 def _opaque(picture: np.ndarray) -> np.ndarray:

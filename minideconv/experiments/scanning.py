@@ -19,6 +19,7 @@ import numpy as np
 
 from ..archives import Photos
 from ..backend import Array, array_module, to_device, to_numpy
+from ..layers import ReLU
 from ..network import Network
 from ..weights import fingerprint
 
@@ -151,6 +152,13 @@ def photos_at_once(net: Network, input_shape, most: int = BATCH) -> int:
     return min(max(BATCH_BYTES // (4 * sum(map(math.prod, net.output_shapes(input_shape).values()))), 1), most)
 
 
+def rectified_maps(net: Network, input_shape) -> list[str]:
+    """What is looked at where no layers are named: every ReLU that has maps, bottom up; the last layer if none has."""
+    shapes = net.output_shapes(input_shape)
+    named = [name for name, layer in net.layers.items() if isinstance(layer, ReLU) and len(shapes[name]) == 3]
+    return named or [net.name_of(None)]
+
+
 def new_scan(net: Network, photos, layers: Sequence[str], k: int = 9, batch_size: int | None = None) -> Scan:
     """A scan that has seen nothing yet."""
     layers = list(dict.fromkeys(net.name_of(layer) for layer in layers))
@@ -272,12 +280,12 @@ def read_levels(net: Network, photos, runs) -> Iterator[tuple[np.ndarray, np.nda
         for _ in run:
             number, pixels, problem = next(read)
             if problem is None and pixels.shape != size:
-                problem = f"{photos.path(number)} is {pixels.shape[0]} x {pixels.shape[1]}, not {size[0]} x {size[1]}"
+                problem = f"is {pixels.shape[0]} x {pixels.shape[1]} pixels, not {size[0]} x {size[1]}"
             if problem is None:
                 levels[len(used)] = pixels
                 used.append(number)
-            else:
-                skipped[number] = problem
+            else:  # without its path: a scan may be given away
+                skipped[number] = problem.replace(photos.path(number), "").strip()
         yield np.array(used, np.int64), levels[: len(used)], skipped
 
 

@@ -1,0 +1,217 @@
+"""The atlas of a net: Fig. 2 for every feature map of every layer, on your own photos, as a folder for a browser.
+
+    scan (resumable)  ->  pictures of all winners  ->  the folder: index.html, data, maps, faces, photos, atlas.npz
+
+Everything is written beside the final place first, and what did not change since the last run is taken over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..experiments.scan_files import differences, load_scan, merge_scans, resumed_scan, save_scan
+from ..experiments.scanning import Scan, new_scan, opened, photo_shape, rectified_maps
+from ..network import Network
+from .encode import jpeg
+from .folder import NewFolder, check_replaceable, is_up_to_date
+from .front import photo_digits, summary, write_card, write_filters, write_front
+from .layer import Layer, call, encoded_maps, write_layer
+from .page import page, page_source
+from .pictures import picture_winners
+
+K = 9  # the paper's, and a square of three by three
+SAMPLED = 8  # maps of each layer that are encoded to foretell the size of the folder
+
+
+def write_atlas(net: Network, photos, out, layers: Sequence[str] | None = None, *, model: str = "", tile: int = 96,
+                lean: bool = False, show_photos: bool = True, merge: Sequence = (), progress: bool = True,
+                report: Callable[[str], None] = print) -> tuple[Path, Scan]:  # fmt: skip
+    """Write the atlas of a net on some photos; stopped, it goes on where it was.
+
+    Args:
+        photos: a folder, zip, glob pattern or list of photos; or (N, H, W, C) uint8, cropped as the net sees them.
+        out: the folder, which is made; an older atlas in it is replaced once the new one is whole.
+        layers: their names; None takes every ReLU that has maps.
+        model: how the net was called, for the commands that the page shows.
+        tile: the longest side of a picture, in pixels.
+        lean: leave out the other rules and the controls.
+        show_photos: False leaves out photos, patches and file names.
+        merge: the files of all shards of a scan (`write_shard`), instead of scanning.
+        progress: show bars;  report: told what happens, in lines.
+    Returns:
+        the folder, and what the scan found.
+    Raises:
+        ValueError: if the place is taken, photos or net do not fit, or there is no room.
+    """
+    out, photos = Path(out).expanduser(), opened(photos)
+    check_replaceable(out)
+    if not 8 <= tile <= 512:
+        raise ValueError(f"tile is {tile}; give 8 to 512 pixels")
+    layers = list(layers or rectified_maps(net, photo_shape(net, photos)))
+    start = new_scan(net, photos, layers, K)
+    options = {"tile": tile, "lean": lean, "photos": show_photos, "model": model_name(net, model)}
+    key = {"scan": start.settings, "options": options, "page": hashlib.sha256(page_source().encode()).hexdigest()}
+    if is_up_to_date(out, key):
+        report(f"{out} is up to date")
+        return out, load_scan(out / "atlas.npz")
+    found = _scanned(net, photos, start, out, merge, progress, report)
+    for number, reason in found.skipped.items():
+        report(f"skipped {photos.path(number)}: {reason}")
+    with NewFolder(out, key) as new:
+        _write(new, net, photos, found, options, progress, report)
+    scan_path(out).unlink(missing_ok=True)
+    return out, found
+
+
+def write_shard(net: Network, photos, out, shard: tuple[int, int], layers: Sequence[str] | None = None, *,
+                progress: bool = True, report: Callable[[str], None] = print) -> Path:  # fmt: skip
+    """Scan one part of a collection for an atlas; all parts together are merged by `write_atlas`.
+
+    Args:
+        shard: (i, n), the i-th of n parts, counted from 1;  others: as for `write_atlas`.
+    Returns:
+        the file with what was found.
+    """
+    photos, path = opened(photos), scan_path(out, shard)
+    layers = list(layers or rectified_maps(net, photo_shape(net, photos)))
+    bar = f"scan {shard[0]}/{shard[1]}" if progress else None
+    found = resumed_scan(net, photos, layers, path, K, shard=shard, progress=bar, note=report)
+    for number, reason in found.skipped.items():
+        report(f"skipped {photos.path(number)}: {reason}")
+    return path
+
+
+def scan_path(out, shard: tuple[int, int] | None = None) -> Path:
+    """Where a scan is kept until the atlas is there: beside it."""
+    out = Path(out).expanduser()
+    return out.with_name(f"{out.name}.{'scan' if shard is None else 'shard-{}-of-{}'.format(*shard)}.npz")
+
+
+def model_name(net: Network, model: str) -> str:
+    """How to call the model in a command: what the user called it, without the folders it lies in."""
+    return re.split(r"[/\\]", str(model))[-1] or f"{net.name}.npz"
+
+
+def _scanned(net, photos, start, out, merge, progress, report) -> Scan:
+    """The scan: merged from shards, taken from an atlas that is there, or made."""
+    if merge:
+        found = merge_scans(merge)
+        different = differences(found.settings, start.settings)
+        if different:
+            raise ValueError(f"the shards do not fit this atlas: they are of {different}")
+        return found
+    earlier = out / "atlas.npz"
+    if earlier.is_file() and not scan_path(out).is_file():
+        found = load_scan(earlier)
+        if found.done.all() and not differences(found.settings, start.settings):
+            report(f"nothing to scan: {earlier} has these photos")
+            return found
+    layers, bar = start.settings["layers"], "scan" if progress else None
+    return resumed_scan(net, photos, layers, scan_path(out), K, progress=bar, note=report)
+
+
+def _write(new: NewFolder, net, photos, found, options, progress, report) -> None:
+    """Fill the new folder."""
+    shown, digits = options["photos"], photo_digits(len(photos))
+    work = new.part / "tiles"
+    work.mkdir()
+
+    def keep(number, levels):
+        new.write(f"photos/{number:0{digits}}.jpg", jpeg(levels, quality=80))
+
+    pictures = picture_winners(
+        net, photos, found, work, more=not options["lean"], tile=options["tile"], each_photo=keep if shown else None,
+        progress="projections" if progress else None,
+    )  # fmt: skip
+    flat = {name: len(shape) == 1 for name, shape in net.output_shapes(photo_shape(net, photos)).items()}
+    layers = [
+        Layer(name, file, found.layers[name], pictures[name], found.photos, flat[name])
+        for name, file in safe_names(found.layers).items()
+    ]
+    _foretell(new, layers, shown, report)
+    _write_layers(new, net, layers, shown, progress)
+    _write_rest(new, net, photos, found, layers, options)
+    del layers, pictures
+    shutil.rmtree(work)
+
+
+def _foretell(new, layers, shown, report) -> None:
+    """Say how large the folder will be, from a few maps of each layer; refuse if there is no room for it."""
+    size = sum(new.sizes.values())
+    for layer in layers:
+        maps = len(layer.found.active)
+        some = range(0, maps, max(maps // SAMPLED, 1))
+        made = [len(m.sheet) + len(m.more or b"") for m in encoded_maps(layer, shown, some)]
+        size += int(np.mean(made) * 1.05 * maps)  # faces are the rest
+    free = shutil.disk_usage(new.part).free
+    report(f"writing about {megabytes(size)} to {new.path}")
+    if size > free:
+        raise ValueError(f"{new.path} needs about {megabytes(size)}, but {megabytes(free)} are free; try --lean")
+
+
+def megabytes(size: int) -> str:
+    return f"{size / 1e6:.0f} MB" if size >= 2e6 else f"{size / 1e3:.0f} kB"
+
+
+def _write_layers(new, net, layers, shown, progress) -> None:
+    from tqdm import tqdm
+
+    total = sum(len(layer.found.active) for layer in layers)
+    with tqdm(total=total, desc="writing", unit=" maps", disable=not progress) as bar:
+        for layer in layers:
+            write_layer(new, net, layer, shown, bar.update)
+
+
+def _write_rest(new: NewFolder, net, photos, found, layers, options) -> None:
+    """Everything that is there once: first screen, filters, card, names, numbers, the page itself."""
+    from .. import __version__
+
+    shown = options["photos"]
+    first = next(iter(safe_names(net.layers).values()))
+    names: dict[str, Any] = {
+        "front": write_front(new, layers), "filters": write_filters(new, net, first),
+        "model": options["model"], "made": f"minideconv {__version__}",
+    }  # fmt: skip
+    write_card(new, net, layers, shown)
+    sections = {"photos": shown, "patches": shown, "more": not options["lean"]}
+    about = summary(net, photos, found, layers, names, sections)
+    if shown:
+        new.write("data/photos.js", call("photos", photo_names(photos, layers)))
+    new.write("data/summary.json", json.dumps(about, indent=1) + "\n")
+    new.write("index.html", page(about, layers))
+    new.write(".gitignore", "*\n")
+    numbers = new.part / "atlas.npz"
+    similar = {
+        f"{layer.name}.similar": layer.pictures.similar for layer in layers if layer.pictures.similar is not None
+    }
+    save_scan(found, numbers, **similar)
+    new.write("atlas.npz", numbers.read_bytes())
+
+
+def photo_names(photos, layers: Sequence[Layer]) -> dict[str, str]:
+    """{number: what the photo is called} of all photos that won something."""
+    winners = np.unique(np.concatenate([layer.found.top.image.ravel() for layer in layers]))
+    named = not isinstance(photos, np.ndarray)
+    return {str(n): Path(photos.names[n]).name if named else f"photo {n}" for n in winners if n >= 0}
+
+
+def safe_names(names) -> dict[str, str]:
+    """{name of a layer: what files may be called after it}: nothing but letters, digits, - and _, no two alike.
+
+    >>> safe_names(["relu1", "a/b", "A_b"])
+    {'relu1': 'relu1', 'a/b': 'a_b', 'A_b': 'A_b_2'}
+    """
+    safe: dict[str, str] = {}
+    for number, name in enumerate(names):
+        plain = re.sub(r"[^A-Za-z0-9_-]", "_", name)[:60] or "_"
+        taken = {other.lower() for other in safe.values()}
+        safe[name] = f"{plain}_{number}" if plain.lower() in taken else plain
+    return safe
