@@ -15,7 +15,7 @@ import numpy as np
 
 from ..files import write_whole
 from ..weights import read_archive
-from .scanning import EDGES, LayerScan, Scan, TopActivations, joined, new_scan, scan
+from .scanning import EDGES, LayerScan, Scan, TopActivations, check_any, joined, new_scan, scan
 
 FORMAT = 1
 SAVE_EVERY = 5.0  # seconds
@@ -145,7 +145,7 @@ def merge_scans(paths: Sequence) -> Scan:
     """Put the scans of all parts of a collection together: the same, bit for bit, as one scan of all of it.
 
     Raises:
-        ValueError: if they were made with unlike settings, overlap, or leave photos out.
+        ValueError: if they were made with unlike settings, overlap, or leave photos out; or not one can be used.
     """
     if not paths:
         raise ValueError("merge: give the scans of all shards")
@@ -161,6 +161,7 @@ def merge_scans(paths: Sequence) -> Scan:
     if not found.done.all():
         missing = int((~found.done).sum())
         raise ValueError(f"merge: {missing} of {len(found.done)} batches are missing; finish and give all shards")
+    check_any(found)
     return found
 
 
