@@ -352,10 +352,7 @@ def test_interrupted_the_older_atlas_stays_whole(atlas, made, photos, monkeypatc
 
 
 def test_the_atlas_of_three_shards_is_that_of_one_scan(made, photos, tmp_path, monkeypatch):
-    for module in (writer, minideconv.experiments.scanning):
-        monkeypatch.setattr(module, "BATCH", 4, raising=False)
-    small = lambda net, shape, most=4: 4  # noqa: E731
-    monkeypatch.setattr(minideconv.experiments.scanning, "photos_at_once", small)
+    monkeypatch.setattr(minideconv.experiments.scanning, "photos_at_once", lambda net, shape: 4)
     paths = [write_shard(colour_net(), photos, tmp_path / "a", (n, 3), progress=False, report=quiet) for n in (3, 1, 2)]
     assert sorted(path.name for path in paths) == [f"a.shard-{n}-of-3.npz" for n in (1, 2, 3)]
     same_model(tmp_path / "a", photos, merge=paths)

@@ -102,8 +102,7 @@ def is_up_to_date(path, key: dict) -> bool:
 def check_replaceable(path) -> None:
     """Refuse a place that holds anything but a folder of ours, with nothing in it that is not ours."""
     path = Path(path)
-    if path.name in ("", ".."):
-        raise ValueError(f"cannot write {path}: it has no name of its own; name a folder that is to be made")
+    check_named(path)
     if not path.parent.is_dir():
         raise ValueError(f"cannot write {path}: there is no folder {path.parent}; create it first")
     if not os.access(path.parent, os.W_OK):
@@ -117,6 +116,12 @@ def check_replaceable(path) -> None:
     if theirs:
         name = min(theirs).relative_to(path)
         raise ValueError(f"{path} holds {name}, which no atlas put there; give another place, or move it away")
+
+
+def check_named(path: Path) -> None:
+    """Refuse a place beside which nothing can be written: `.`, `..` and the root."""
+    if path.name in ("", ".."):
+        raise ValueError(f"cannot write {path}: it has no name of its own; name a folder that is to be made")
 
 
 def _is_known(place: Path, folder: Path, ours) -> bool:

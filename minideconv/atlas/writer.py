@@ -21,7 +21,7 @@ from ..encoding import jpeg
 from ..experiments.scan_files import differences, load_scan, merge_scans, resumed_scan, save_scan
 from ..experiments.scanning import Scan, new_scan, opened, photo_shape, rectified_maps
 from ..network import Network
-from .folder import NewFolder, check_replaceable, is_up_to_date
+from .folder import NewFolder, check_named, check_replaceable, is_up_to_date
 from .front import photo_digits, summary, write_card, write_filters, write_front
 from .layer import Layer, call, figure_2, foretold_size, write_layer
 from .page import made_by, page
@@ -93,6 +93,7 @@ def write_shard(net: Network, photos, out, shard: tuple[int, int], layers: Seque
 def scan_path(out, shard: tuple[int, int] | None = None) -> Path:
     """Where a scan is kept until the atlas is there: beside it."""
     out = Path(out).expanduser()
+    check_named(out)
     return out.with_name(f"{out.name}.{'scan' if shard is None else 'shard-{}-of-{}'.format(*shard)}.npz")
 
 
