@@ -31,8 +31,8 @@ SAMPLED = 8  # maps of each layer that are encoded to foretell the size of the f
 
 
 def write_atlas(net: Network, photos, out, layers: Sequence[str] | None = None, *, model: str = "", tile: int = TILE,
-                lean: bool = False, show_photos: bool = True, merge: Sequence = (), progress: bool = True,
-                report: Callable[[str], None] = print) -> tuple[Path, Scan]:  # fmt: skip
+                lean: bool = False, show_photos: bool = True, merge: Sequence = (), names: Sequence[str] | None = None,
+                progress: bool = True, report: Callable[[str], None] = print) -> tuple[Path, Scan]:  # fmt: skip
     """Write the atlas of a net on some photos; stopped, it goes on where it was.
 
     Args:
@@ -44,6 +44,7 @@ def write_atlas(net: Network, photos, out, layers: Sequence[str] | None = None, 
         lean: leave out the other rules and the controls.
         show_photos: False leaves out photos, patches and file names.
         merge: the files of all shards of a scan (`write_shard`), instead of scanning.
+        names: what photos are called that have no names of their own.
         progress: show bars;  report: told what happens, in lines.
     Returns:
         the folder, and what the scan found.
@@ -64,8 +65,9 @@ def write_atlas(net: Network, photos, out, layers: Sequence[str] | None = None, 
     found = _scanned(net, photos, start, out, merge, progress, report)
     for number, reason in found.skipped.items():
         report(f"skipped {photos.path(number)}: {reason}")
+    names = names or getattr(photos, "names", None) or [f"photo {number}" for number in range(len(photos))]
     with NewFolder(out, key) as new:
-        _write(new, net, photos, found, options, progress, report)
+        _write(new, net, photos, found, options, names, progress, report)
     scan_path(out).unlink(missing_ok=True)
     return out, found
 
@@ -117,7 +119,7 @@ def _scanned(net, photos, start, out, merge, progress, report) -> Scan:
     return resumed_scan(net, photos, layers, scan_path(out), K, progress=bar, note=report)
 
 
-def _write(new: NewFolder, net, photos, found, options, progress, report) -> None:
+def _write(new: NewFolder, net, photos, found, options, names, progress, report) -> None:
     """Fill the new folder."""
     shown, digits = options["photos"], photo_digits(len(photos))
     work = new.part / "tiles"
@@ -138,6 +140,8 @@ def _write(new: NewFolder, net, photos, found, options, progress, report) -> Non
     _foretell(new, layers, shown, report)
     _write_layers(new, net, layers, shown, progress)
     _write_rest(new, net, photos, found, layers, options)
+    if shown:
+        new.write("data/photos.js", call("photos", photo_names(names, layers)))
     del layers, pictures
     shutil.rmtree(work)
 
@@ -182,8 +186,6 @@ def _write_rest(new: NewFolder, net, photos, found, layers, options) -> None:
     write_card(new, net, layers, shown)
     sections = {"photos": shown, "patches": shown, "more": not options["lean"]}
     about = summary(net, photos, found, layers, names, sections)
-    if shown:
-        new.write("data/photos.js", call("photos", photo_names(photos, layers)))
     new.write("data/summary.json", json.dumps(about, indent=1) + "\n")
     new.write("index.html", page(about, layers))
     new.write(".gitignore", "*\n")
@@ -195,11 +197,10 @@ def _write_rest(new: NewFolder, net, photos, found, layers, options) -> None:
     new.write("atlas.npz", numbers.read_bytes())
 
 
-def photo_names(photos, layers: Sequence[Layer]) -> dict[str, str]:
+def photo_names(names: Sequence[str], layers: Sequence[Layer]) -> dict[str, str]:
     """{number: what the photo is called} of all photos that won something."""
     winners = np.unique(np.concatenate([layer.found.top.image.ravel() for layer in layers]))
-    named = not isinstance(photos, np.ndarray)
-    return {str(n): Path(photos.names[n]).name if named else f"photo {n}" for n in winners if n >= 0}
+    return {str(number): re.split(r"[/\\]", names[number])[-1] for number in winners if number >= 0}
 
 
 def safe_names(names) -> dict[str, str]:
