@@ -120,7 +120,7 @@ function tile(layer, map, plane, k) { // the style of one of the nine
 }
 
 function planesOf(place) { // [row of a sheet, its title, a note]: what is shown of a map, side by side
-  const map = mapAt(place), rho = map.similar ? map.similar.map((n) => `ρ ${n.toFixed(2)}, `) : ["", ""];
+  const map = mapAt(place), rho = (map.similar || [null, null]).map((n) => (n === null ? "" : `ρ ${n.toFixed(2)}, `));
   return [
     [place.rule, "Projection", place.rule],
     ["patch", "Patch", "what the unit saw"],
@@ -130,12 +130,6 @@ function planesOf(place) { // [row of a sheet, its title, a note]: what is shown
 }
 
 // --------------------------------------------------------------------------------------------- a layer: all its maps
-
-const SORTS = {
-  strength: (a, b) => b.strength - a.strength || a.map - b.map,
-  variety: (a, b) => b.variety - a.variety || a.map - b.map,
-  index: (a, b) => a.map - b.map,
-};
 
 function drawLayer(place) {
   const { maps, faces: { side, columns, files, patches } } = data.get(place.layer), inFile = columns * 10;
@@ -147,7 +141,8 @@ function drawLayer(place) {
       "aria-label": `${kind(place.layer)} ${map.map}: ${words}`, style: `--face:var(--faces-${n});${at}` },
     `${map.map}`, make("small", {}, map.strength ? `${map.strength}` : "not active"))];
   }));
-  $("faces").replaceChildren(...maps.slice().sort(SORTS[chosen("sort")]).map((map) => faces.get(map)));
+  const by = chosen("sort"), order = (a, b) => (by === "index" ? 0 : b[by] - a[by]) || a.map - b.map;
+  $("faces").replaceChildren(...maps.slice().sort(order).map((map) => faces.get(map)));
   const shown = chosen("show") === "patch" && patches.length ? patches : files;
   shown.forEach((file, n) => $("faces").style.setProperty(`--faces-${n}`, `url("${url(file)}")`));
   $("show").hidden = !patches.length;
@@ -197,16 +192,21 @@ function drawPair(place) {
   $("photo").alt = `${photo(image)}, as the net saw it`;
   if (SUMMARY.sections.photos) $("photo").src = `photos/${String(image).padStart(SUMMARY.photo_digits, "0")}.jpg`;
   $("over").style.cssText = tile(layer, map, place.rule, k) + inside(box);
+  blend();
   $("box").style.cssText = inside([top, left, bottom, right]);
   $("large").replaceChildren(...planesOf(place).map(([plane, title, note]) => make("figure", { "data-plane": plane },
     make("figcaption", {}, make("b", {}, title), ` ${note}`),
     make("div", { class: "tile", role: "img", style: tile(layer, map, plane, k), "aria-label": label(layer, map, k, title.toLowerCase()) }))));
   const others = [...data].flatMap(([name, { maps }]) => maps.map((one) => [name, one, one.image.indexOf(image)]))
     .filter(([, one, rank]) => rank >= 0 && one.value[rank] && one !== map).sort((a, b) => a[2] - b[2]);
-  $("also").textContent = `${others.length || "none"} of ${[...data.keys()].join(", ")}${others.length > 18 ? "; the first 18" : ""}`;
+  $("also").textContent = `${others.length || "no"} maps of ${[...data.keys()].join(", ")}${others.length > 18 ? "; here are 18" : ""}`;
   $("others").replaceChildren(...others.slice(0, 18).map(([name, one, rank]) => make("a", { "aria-label": label(name, one, rank, "projection"),
     href: address({ ...place, layer: name, map: one.map, pair: rank + 1 }) },
   make("span", { class: "tile", style: tile(name, one, "deconvnet", rank) }), `${name} / ${one.map}`)));
+}
+
+function blend() { // the projection over the photo
+  $("over").style.opacity = $("opacity").value / 100;
 }
 
 // ------------------------------------------------------------------------------------------------- going around
@@ -252,7 +252,10 @@ function drawHead(place) {
     $(id).href = address(other);
     $(id).lastChild.textContent = `${trail(other).pop()}`;
   }
-  for (const link of document.querySelectorAll("#layers a")) link.setAttribute("aria-current", link.dataset.layer === place.layer);
+  for (const link of document.querySelectorAll("#layers a")) {
+    link.setAttribute("aria-current", link.dataset.layer === place.layer);
+    if (link.dataset.layer === place.layer) $("layers").scrollLeft = link.offsetLeft - $("layers").clientWidth / 2;
+  }
   $("status").textContent = { net: SUMMARY.title, layer: `${all} maps`, map: `map ${place.map} of ${all}`, pair: `picture ${place.pair} of map ${place.map}` }[level(place)];
   $("tools").hidden = place.map === null || !SUMMARY.sections.more;
   $("redraw").hidden = place.map === null;
@@ -366,7 +369,7 @@ function start() {
   on("letters", "change", () => stored("letters", $("letters").checked ? "on" : "off"));
   on("options", "change", () => { stored("sort", chosen("sort")); drawLayer(here); rove($("faces")); });
   on("tools", "change", () => go({ rule: chosen("rule"), controls: $("controls").checked }));
-  on("opacity", "input", () => { $("over").style.opacity = $("opacity").value / 100; });
+  on("opacity", "input", blend);
   on("find", "submit", (event) => {
     event.preventDefault();
     const text = $("goto").value.trim().replace(/^#/, "");
