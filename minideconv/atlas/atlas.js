@@ -138,8 +138,8 @@ function drawLayer(place) {
     const at = crop([(j % columns) * side, side, columns * side], [Math.floor((j % inFile) / columns) * side, side, rows * side]);
     const words = map.strength ? `strongest activation ${map.strength}, active in ${percent(map.active)} of the photos` : "not active";
     return [map, make("a", { class: "face", href: address({ ...place, map: map.map }), "data-map": map.map,
-      "aria-label": `${kind(place.layer)} ${map.map}: ${words}`, style: `--face:var(--faces-${n});${at}` },
-    `${map.map}`, make("small", {}, map.strength ? `${map.strength}` : "not active"))];
+      "data-value": map.strength || "not active", "aria-label": `${kind(place.layer)} ${map.map}: ${words}`,
+      style: `--face:var(--faces-${n});${at}` }, `${map.map}`)];
   }));
   const by = chosen("sort"), order = (a, b) => (by === "index" ? 0 : b[by] - a[by]) || a.map - b.map;
   $("faces").replaceChildren(...maps.slice().sort(order).map((map) => faces.get(map)));
@@ -202,7 +202,7 @@ function drawPair(place) {
   $("also").textContent = `${others.length || "no"} maps of ${[...data.keys()].join(", ")}${others.length > 18 ? "; here are 18" : ""}`;
   $("others").replaceChildren(...others.slice(0, 18).map(([name, one, rank]) => make("a", { "aria-label": label(name, one, rank, "projection"),
     href: address({ ...place, layer: name, map: one.map, pair: rank + 1 }) },
-  make("span", { class: "tile", style: tile(name, one, "deconvnet", rank) }), `${name} / ${one.map}`)));
+  make("span", { class: "tile", style: tile(name, one, "deconvnet", rank) }), `${name} ${kind(name)} ${one.map}`)));
 }
 
 function blend() { // the projection over the photo
