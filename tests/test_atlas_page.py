@@ -74,7 +74,8 @@ class Page:
     def rectangles(self):
         """Where everything lies, except the page's own height."""
         return self.run(
-            "return [...document.querySelectorAll('main *')].map((e) => Object.values(e.getBoundingClientRect().toJSON()))"
+            "const box = (e) => Object.values(e.getBoundingClientRect().toJSON());"
+            "return [...document.querySelectorAll('main *')].map(box)"
         )
 
     def pixels(self, element):
@@ -388,18 +389,11 @@ def test_the_box_lies_where_the_unit_looked(page):
     row, column = data["maps"][1]["row"][2], data["maps"][1]["column"][2]
     trace = net.forward(net.preprocess([np.zeros((24, 24, 3), np.uint8)]))
     top, left, bottom, right = minideconv.project(net, trace, "relu2", 1, (row, column)).box
-    photo, box = (
-        page.run("return document.querySelector(arguments[0]).getBoundingClientRect().toJSON()", one)
-        for one in ("#picture", "#box")
-    )
-    scale = photo["width"] / 24
-    expected = [top * scale, left * scale, bottom * scale, right * scale]
-    found = [
-        box["top"] - photo["top"],
-        box["left"] - photo["left"],
-        box["bottom"] - photo["top"],
-        box["right"] - photo["left"],
-    ]
+    corners = "const r = document.querySelector(arguments[0]).getBoundingClientRect();"
+    corners += "return [r.top, r.left, r.bottom, r.right]"
+    photo, box = np.array(page.run(corners, "#picture")), np.array(page.run(corners, "#box"))
+    expected = np.array([top, left, bottom, right]) * (photo[2] - photo[0]) / 24
+    found = box - np.tile(photo[:2], 2)
     assert found == pytest.approx(expected, abs=0.1)
     assert f"box {top},{left}–{bottom},{right}" in page.get("#caption").text
 

@@ -46,7 +46,7 @@ def test_a_thousand_drawn_addresses_are_read_back(node):
       for (let n = 0; n < 1000; n++) {
         const layer = layers[draw(layers.length)], depth = draw(4);
         const place = { layer: depth > 0 ? layer.name : null, map: depth > 1 ? draw(layer.maps) : null,
-          pair: depth > 2 ? 1 + draw(9) : null, rule: depth ? ["deconvnet", "gradient", "guided"][draw(3)] : "deconvnet",
+          pair: depth > 2 ? 1 + draw(9) : null, rule: ["deconvnet", "gradient", "guided"][depth ? draw(3) : 0],
           controls: depth > 0 && draw(2) === 1, lost: false };
         const read = parse(address(place), layers);
         if (JSON.stringify(read) !== JSON.stringify(place)) wrong.push([place, address(place), read]);

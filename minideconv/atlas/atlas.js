@@ -129,6 +129,9 @@ function planesOf(place) { // [row of a sheet, its title, a note]: what is shown
   ].filter((plane) => plane && [...data.get(place.layer).rows, ...data.get(place.layer).more].includes(plane[0]));
 }
 
+const figure = ([plane, title, note], picture) =>
+  make("figure", { "data-plane": plane }, make("figcaption", {}, make("b", {}, title), ` ${note}`), picture);
+
 // --------------------------------------------------------------------------------------------- a layer: all its maps
 
 function drawLayer(place) {
@@ -157,11 +160,10 @@ function drawMap(place) {
     : `strongest activation ${map.strength}, active in ${percent(map.active)} of ${SUMMARY.photos} photos`;
   for (const id of ["histogram", "blocks", "nine"]) $(id).hidden = !map.strength;
   if (!map.strength) return $("blocks").replaceChildren();
-  drawHistogram(map, data.get(layer).histogram.edges);
-  $("blocks").replaceChildren(...planesOf(place).map(([plane, title, note]) => make("figure", { "data-plane": plane },
-    make("figcaption", {}, make("b", {}, title), ` ${note}`),
-    make("div", { class: "nine rove" }, ...winners(map).map((k) => make("a", { class: "tile", style: tile(layer, map, plane, k),
-      href: address({ ...place, pair: k + 1 }), "data-pair": k + 1, "aria-label": label(layer, map, k, title.toLowerCase()) }))))));
+  drawHistogram(map, data.get(layer));
+  $("blocks").replaceChildren(...planesOf(place).map((plane) => figure(plane, make("div", { class: "nine rove" },
+    ...winners(map).map((k) => make("a", { class: "tile", style: tile(layer, map, plane[0], k), "data-pair": k + 1,
+      href: address({ ...place, pair: k + 1 }), "aria-label": label(layer, map, k, plane[1].toLowerCase()) }))))));
   const cell = (name, text) => make("td", { "data-name": name }, `${text}`);
   $("nine").tBodies[0].replaceChildren(...winners(map).map((k) => {
     const [top, left, bottom, right] = clipped(windowOf(layer, map, k)), [row, column] = entry(layer).grid ? [map.row[k], map.column[k]] : ["–", "–"];
@@ -170,12 +172,16 @@ function drawMap(place) {
   }));
 }
 
-function drawHistogram(map, edges) {
-  const bins = edges.slice(1).map((_, n) => map.bins[n - map.first] || 0), most = Math.max(...bins);
-  const weakest = Math.min(...map.value.filter(Boolean)), axis = [0, 1, 2, 3, 4].map((n) => edges[Math.round((n / 4) * bins.length)]);
-  $("bars").replaceChildren(...bins.map((count, n) => make("i", { style: `height:${(100 * count) / most}%`, class: edges[n + 1] >= weakest ? "top" : "" })));
-  $("axis").replaceChildren(...axis.map((edge) => make("span", {}, `${+edge.toPrecision(2)}`)));
-  $("bars").setAttribute("aria-label", `Histogram of ${bins.length} bins from ${axis[0]} to ${axis[4]}, the fullest with ${most} photos`);
+function drawHistogram(map, { maps, histogram: { edges } }) { // the same axis for all maps of a layer
+  const some = maps.filter((one) => one.bins.length);
+  const low = Math.min(...some.map((one) => one.first)), high = Math.max(...some.map((one) => one.first + one.bins.length));
+  const bins = edges.slice(low, high).map((_, n) => map.bins[low + n - map.first] || 0), most = Math.max(...bins);
+  const weakest = Math.min(...map.value.filter(Boolean)), axis = [0, 0.25, 0.5, 0.75, 1].map((part) => low + part * (high - low));
+  const value = (place) => +(edges[Math.floor(place)] * (edges[1] / edges[0]) ** (place % 1)).toPrecision(2);
+  $("bars").replaceChildren(...bins.map((count, n) =>
+    make("i", { style: `height:${(100 * count) / most}%`, class: edges[low + n + 1] >= weakest ? "top" : "" })));
+  $("axis").replaceChildren(...axis.map((place) => make("span", {}, `${value(place)}`)));
+  $("bars").setAttribute("aria-label", `Histogram of ${bins.length} bins from ${value(low)} to ${value(high)}, the fullest with ${most} photos`);
   $("most").textContent = most;
 }
 
@@ -194,9 +200,8 @@ function drawPair(place) {
   $("over").style.cssText = tile(layer, map, place.rule, k) + inside(box);
   blend();
   $("box").style.cssText = inside([top, left, bottom, right]);
-  $("large").replaceChildren(...planesOf(place).map(([plane, title, note]) => make("figure", { "data-plane": plane },
-    make("figcaption", {}, make("b", {}, title), ` ${note}`),
-    make("div", { class: "tile", role: "img", style: tile(layer, map, plane, k), "aria-label": label(layer, map, k, title.toLowerCase()) }))));
+  $("large").replaceChildren(...planesOf(place).map((plane) => figure(plane, make("div", { class: "tile", role: "img",
+    style: tile(layer, map, plane[0], k), "aria-label": label(layer, map, k, plane[1].toLowerCase()) }))));
   const others = [...data].flatMap(([name, { maps }]) => maps.map((one) => [name, one, one.image.indexOf(image)]))
     .filter(([, one, rank]) => rank >= 0 && one.value[rank] && one !== map).sort((a, b) => a[2] - b[2]);
   $("also").textContent = `${others.length || "no"} maps of ${[...data.keys()].join(", ")}${others.length > 18 ? "; here are 18" : ""}`;
