@@ -146,6 +146,22 @@ def _cover(length: int, fewer: int) -> np.ndarray:
     return np.maximum(overlap, 0) * (fewer / length)
 
 
+def mosaic(pictures, columns: int, rows: int | None = None) -> np.ndarray:
+    """Lay equal pictures (h, w, 3) uint8 side by side, row by row and without gaps; what is left over is mid-grey."""
+    rows, (height, width, _) = rows or -(-len(pictures) // columns), pictures[0].shape
+    whole = np.full((rows * columns, height, width, 3), MID_GREY, np.uint8)
+    whole[: len(pictures)] = pictures
+    whole = whole.reshape(rows, columns, height, width, 3).transpose(0, 2, 1, 3, 4)
+    return whole.reshape(rows * height, columns * width, 3)
+
+
+def channel_order(preprocessing, count: int) -> str | None:
+    """How `count` channels are to be shown: as the net's preparation says, else by their number; None: not at all."""
+    if preprocessing is not None and len(preprocessing.channels) == count:
+        return preprocessing.channels
+    return {1: "L", 3: "RGB"}.get(count)
+
+
 def check_pixels(function: str, pixels: np.ndarray, channels: int) -> None:
     """Refuse anything but finite (C, H, W)."""
     if pixels.ndim != 3 or pixels.shape[0] != channels:

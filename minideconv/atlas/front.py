@@ -8,17 +8,19 @@ from typing import Any
 import numpy as np
 
 from ..backend import to_numpy
+from ..display import mosaic
+from ..encoding import jpeg, png
 from ..experiments.feature_visualization import pairs_sheet, shown_pixels, strongest_maps, tiled
 from ..experiments.scanning import Scan, photo_shape
 from ..layers import Conv2d
 from ..network import Network
 from ..sheets import PAGE
 from ..summary import layer_rows
-from .encode import face, jpeg, mosaic, png
+from .encode import face
 from .folder import NewFolder
 from .layer import Layer, mean_similarity
 
-FRONT_LAYERS, FRONT_MAPS, FRONT_SIDE = 5, 12, 96
+FRONT_LAYERS, FRONT_MAPS, FRONT_SIDE = 5, 8, 144
 CARD = (1200, 630)  # pixels, what pages show of a link
 CARD_SIDE = 66  # of a tile on it
 
@@ -87,7 +89,7 @@ def write_front(new: NewFolder, layers: Sequence[Layer]) -> dict[str, Any]:
         faces += own + [grey] * (across - len(own))
         rows.append({"layer": layer.name, "maps": maps.tolist()})
     picture = mosaic(faces, across)
-    new.write("faces/front.jpg", jpeg(picture, quality=80))
+    new.write("faces/front.jpg", jpeg(picture))
     size = {"width": picture.shape[1], "height": picture.shape[0], "side": FRONT_SIDE}
     return {"file": "faces/front.jpg", **size, "rows": rows}
 
@@ -113,16 +115,10 @@ def write_card(new: NewFolder, net: Network, layers: Sequence[Layer], patches: b
     for layer in dict.fromkeys((len(layers) - 1, len(layers) // 2)):
         layer, tiles = layers[layer], layers[layer].pictures.tiles()
         for channel in strongest_maps(layer.found.top.value, 3):
-            kinds = [1, 0] if patches else [1]
-            small = [face(tiles[channel, kind], 3 * CARD_SIDE) for kind in kinds]
-            groups.append([_opaque(square) for square in small])
+            pair = [face(tiles[channel, 1], 3 * CARD_SIDE), face(tiles[channel, 0], 3 * CARD_SIDE, signed=False)]
+            groups.append([tiled([square], 1, side=3 * CARD_SIDE) for square in pair[: 2 if patches else 1]])
             labels.append(f"{layer.name} map {channel}")
     title = f"{net.name}: what excites its feature maps, in {layers[0].photos:,} photos"
     sheet = pairs_sheet(groups, labels, title, "minideconv, after Zeiler & Fergus 2014")
     card = ImageOps.pad(Image.fromarray(np.asarray(sheet)), CARD, color=PAGE)
     new.write("card.png", png(np.asarray(card.quantize(256).convert("RGB"))))
-
-
-def _opaque(square: np.ndarray) -> np.ndarray:
-    """(H, W, 3) -> (H, W, 4)."""
-    return tiled([square], 1, side=len(square))

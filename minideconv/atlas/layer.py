@@ -14,10 +14,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..display import mosaic
+from ..encoding import jpeg, png
 from ..experiments.feature_visualization import HOW_SHOWN, pairs_sheet, strongest_maps, tiled, value_range
 from ..experiments.scanning import EDGES, LayerScan
 from ..network import Network
-from .encode import FACE, FACES_ACROSS, extension, face, jpeg, map_sheet, mosaic, pitch, png
+from .encode import FACE, FACES_ACROSS, extension, face, map_sheet, pitch
 from .folder import NewFolder
 from .pictures import FIRST, MORE, LayerPictures
 
@@ -71,7 +73,9 @@ def encoded_maps(layer: Layer, patches: bool, channels=None) -> Iterator[MapFile
         own = np.array(tiles[channel])  # (R, k, th, tw, 3)
         more = encode(map_sheet(own[len(FIRST) :])) if len(own) > len(FIRST) else None
         sheet = encode(map_sheet(own[0 if patches else 1 : len(FIRST)]))
-        return MapFiles(sheet, more, face(own[1]), face(own[0]), _variety(own[0][layer.found.top.image[channel] >= 0]))
+        return MapFiles(
+            sheet, more, face(own[1]), face(own[0], signed=False), _variety(own[0][layer.found.top.image[channel] >= 0])
+        )
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         yield from pool.map(work, range(len(layer.found.active)) if channels is None else channels)
@@ -112,7 +116,7 @@ def write_layer(new: NewFolder, net: Network, layer: Layer, patches: bool, step:
         step()
     flush()
     new.write(f"sheets/{layer.file}.jpg", figure_2(net, layer, patches))
-    data = layer_data(net, layer, patches, variety)
+    data = layer_data(layer, patches, variety)
     data["faces"] = {"side": FACE, "columns": FACES_ACROSS, **files}
     new.write(f"data/{layer.file}.js", call("add", layer.name, data))
     return data
@@ -124,21 +128,22 @@ def call(function: str, *arguments) -> str:
     return f"atlas.{function}({text.replace('<', chr(92) + 'u003c')});\n"
 
 
-def layer_data(net: Network, layer: Layer, patches: bool, variety) -> dict[str, Any]:
+def layer_data(layer: Layer, patches: bool, variety) -> dict[str, Any]:
     """The numbers of a layer, as the page reads them."""
     pictures, top, maps = layer.pictures, layer.found.top, len(layer.found.active)
     more = MORE if pictures.shape[1] > len(FIRST) else ()
+    filled = np.flatnonzero(layer.found.bins.any(axis=0)) if layer.found.bins.any() else [0, 0]
     return {
         "tile": list(pictures.shape[3:5]), "pitch": [pitch(side) for side in pictures.shape[3:5]],
         "window": list(pictures.window), "start": list(pictures.start), "stride": list(pictures.stride),
         "whole": list(pictures.whole), "ext": extension(pictures.shape[3:5]), "folder": f"maps/{layer.file}",
         "rows": list(FIRST if patches else FIRST[1:]), "more": list(more), "k": top.image.shape[1],
-        "digits": len(str(maps - 1)), "histogram": {"edges": EDGES.tolist()},
-        "maps": [_map_data(net, layer, channel, variety[channel]) for channel in range(maps)],
+        "digits": len(str(maps - 1)), "histogram": {"edges": EDGES[filled[0] : filled[-1] + 2].tolist()},
+        "maps": [_map_data(layer, channel, variety[channel], filled[0]) for channel in range(maps)],
     }  # fmt: skip
 
 
-def _map_data(net, layer, channel, variety) -> dict[str, Any]:
+def _map_data(layer, channel, variety, lowest) -> dict[str, Any]:
     top, bins, maps = layer.found.top, layer.found.bins[channel], len(layer.found.active)
     filled = np.flatnonzero(bins)
     first, last = (int(filled[0]), int(filled[-1])) if len(filled) else (0, -1)
@@ -148,7 +153,7 @@ def _map_data(net, layer, channel, variety) -> dict[str, Any]:
         "image": top.image[channel].tolist(), "row": top.row[channel].tolist(), "column": top.column[channel].tolist(),
         "value": [_short(value) for value in top.value[channel]],
         "active": _short(layer.found.active[channel] / max(layer.photos, 1)),
-        "bins": bins[first : last + 1].tolist(), "first": first,
+        "bins": bins[first : last + 1].tolist(), "first": max(first - int(lowest), 0),
         "strength": _short(top.value[channel, 0]), "variety": _short(variety),
         "other": (channel + maps // 2) % maps if similar and maps > 1 else None, "similar": similar,
     }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,10 @@ def page(summary: dict[str, Any], layers: Sequence, inline: dict[str, str] | Non
     )  # fmt: skip
 
 
-def page_source() -> str:
-    """All that a page is made of, to tell whether it has changed."""
-    return "".join((HERE / name).read_text(encoding="utf-8") for name in SOURCES)
+def made_by() -> str:
+    """A sha256 of all that makes an atlas, to tell whether an older one would come out the same."""
+    found = hashlib.sha256()
+    for path in sorted(HERE.iterdir()):
+        if path.suffix in (".py", ".html", ".css", ".js"):
+            found.update(path.read_bytes())
+    return found.hexdigest()

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from pathlib import Path
 
 import numpy as np
 
+from ..display import mosaic
+from ..encoding import data_uri, jpeg
 from ..experiments.feature_visualization import strongest_maps
 from ..files import check_writable, write_whole
-from .encode import FACES_ACROSS, jpeg, mosaic
+from .encode import FACES_ACROSS
 from .layer import FACES_A_FILE, call
 from .page import page
 
 LARGEST = 15_000_000  # bytes; more does not go through the mail
-TYPES = {"jpg": "image/jpeg", "png": "image/png"}
 
 
 def check_share(path, maps: int) -> None:
@@ -52,7 +52,7 @@ def write_share(folder, path, maps: int = 12) -> Path:
         inline.update({f"{data['folder']}/{n:0{data['digits']}}.{data['ext']}": None for n in kept})
         scripts.append(call("add", name, data))
         layer["shown"] = len(kept)
-    inline = {name: data or _data_uri(name, (folder / name).read_bytes()) for name, data in inline.items()}
+    inline = {name: data or data_uri(folder / name) for name, data in inline.items()}
     whole = page(summary, [], inline, scripts).encode("utf-8")
     if len(whole) > LARGEST:
         advice = f"{len(whole) / 1e6:.0f} MB, more than {LARGEST / 1e6:.0f} MB; share fewer maps with --share-maps"
@@ -79,9 +79,5 @@ def _faces(folder, data, kept) -> dict[str, str]:
             sheets = {n: np.asarray(Image.open(folder / files[n]).convert("RGB")) for n, _, _ in places}
             faces = [sheets[n][y * side : (y + 1) * side, x * side : (x + 1) * side] for n, y, x in places]
             files[:] = files[:1]
-            made[files[0]] = _data_uri(files[0], jpeg(mosaic(faces, FACES_ACROSS), quality=80))
+            made[files[0]] = data_uri(jpeg(mosaic(faces, FACES_ACROSS), quality=80), "jpg")
     return made
-
-
-def _data_uri(name: str, data: bytes) -> str:
-    return f"data:{TYPES[name.rsplit('.', 1)[1]]};base64,{base64.b64encode(data).decode('ascii')}"

@@ -7,7 +7,6 @@ Everything is written beside the final place first, and what did not change sinc
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shutil
@@ -17,14 +16,14 @@ from typing import Any
 
 import numpy as np
 
+from ..encoding import jpeg
 from ..experiments.scan_files import differences, load_scan, merge_scans, resumed_scan, save_scan
 from ..experiments.scanning import Scan, new_scan, opened, photo_shape, rectified_maps
 from ..network import Network
-from .encode import jpeg
 from .folder import NewFolder, check_replaceable, is_up_to_date
 from .front import photo_digits, summary, write_card, write_filters, write_front
 from .layer import Layer, call, encoded_maps, write_layer
-from .page import page, page_source
+from .page import made_by, page
 from .pictures import picture_winners
 
 K = 9  # the paper's, and a square of three by three
@@ -58,7 +57,7 @@ def write_atlas(net: Network, photos, out, layers: Sequence[str] | None = None, 
     layers = list(layers or rectified_maps(net, photo_shape(net, photos)))
     start = new_scan(net, photos, layers, K)
     options = {"tile": tile, "lean": lean, "photos": show_photos, "model": model_name(net, model)}
-    key = {"scan": start.settings, "options": options, "page": hashlib.sha256(page_source().encode()).hexdigest()}
+    key = {"scan": start.settings, "options": options, "made by": made_by()}
     if is_up_to_date(out, key):
         report(f"{out} is up to date")
         return out, load_scan(out / "atlas.npz")

@@ -6,8 +6,6 @@ Every section is a function of `Shown` that returns what the template fills in; 
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +16,7 @@ from ..backend import to_numpy
 from ..datasets import Dataset
 from ..deconvnet import project, strongest
 from ..embedded import embedded_images, embedded_model, embedded_snapshots
+from ..encoding import data_uri, png
 from ..evaluation import evaluate
 from ..files import write_whole
 from ..layers import Conv2d, ReLU
@@ -235,12 +234,7 @@ SECTIONS = (the_net, first_filters, top_nine, pulled_apart, evolution)
 
 def picture(pixels: np.ndarray, alt: str) -> dict:
     """A picture (H, W, 4) uint8 for the template: a PNG as data URI, its size, and what it shows in words."""
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG", optimize=True)
-    uri = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
-    return {"uri": uri, "alt": alt, "width": pixels.shape[1], "height": pixels.shape[0]}
+    return {"uri": data_uri(png(pixels)), "alt": alt, "width": pixels.shape[1], "height": pixels.shape[0]}
 
 
 def listed(items: Sequence) -> str:

@@ -15,7 +15,8 @@ import numpy as np
 
 from ..backend import to_device
 from ..deconvnet import project_patches
-from ..display import MID_GREY, display, display_scale
+from ..display import MID_GREY, display, display_many, display_scale, mosaic
+from ..encoding import png
 from ..network import Network, check_rule
 from ..sheets import PAGE, grid_sheet
 from .scanning import BATCH, TopActivations, opened, read_levels, top_activations
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 ACROSS = 3  # the paper's squares of three by three
+SHOWN_MAPS = 10  # in a notebook
 
 HOW_SHOWN = (
     "Of each feature map: left, the projections of its strongest activation in each of the photos that excite it most "
@@ -40,11 +42,22 @@ class TopProjections(NamedTuple):
         pixels: (K, k, C, h, w) signed, in the model's channel order; zero where the window hangs over the photo.
         patches: (K, k, h, w, 3) uint8, the photos in the same windows; mid-grey where they hang over.
         there: (K, k) bool, False where there were fewer than k photos.
+        channels: the order of the pixels' channels.
     """
 
     pixels: np.ndarray
     patches: np.ndarray
     there: np.ndarray
+    channels: str | None = None
+
+    def _repr_png_(self) -> bytes | None:
+        """In a notebook: a row for each of the first maps, its projections and below them the patches."""
+        if self.channels is None:
+            return None
+        rows = []
+        for pixels, patches in zip(self.pixels[:SHOWN_MAPS], self.patches):
+            rows += [*display_many(pixels.transpose(1, 2, 3, 0), self.channels), *patches]
+        return png(mosaic(rows, self.pixels.shape[1]))
 
 
 # ---------------------------------------------------------------------------------------------- what they see there
@@ -85,7 +98,7 @@ def projected_top(net: Network, photos, layer: str, channels: Sequence[int], top
             patches[unit] = cut_window(levels[n], *corner, *patches.shape[1:3])
     shape = (len(channels), top.value.shape[1])
     pixels, patches = (array.reshape(*shape, *array.shape[1:]) for array in (pixels, patches))
-    return TopProjections(pixels, patches, image.reshape(shape) >= 0)
+    return TopProjections(pixels, patches, image.reshape(shape) >= 0, net.preprocessing.channels)
 
 
 def cut_window(photo: np.ndarray, top: int, left: int, height: int, width: int) -> np.ndarray:
@@ -151,7 +164,7 @@ def squares(net: Network, projections: TopProjections, number: int, *, shared_sc
         number: which of the K maps.
         shared_scale: draw its projections on one scale, so that their strengths can be compared.
     """
-    pixels, patches, there = (field[number] for field in projections)
+    pixels, patches, there = (field[number] for field in projections[:3])
     drawn = shown_pixels(net, pixels, shared_scale)
     both = ([picture if shown else None for picture, shown in zip(some, there)] for some in (drawn, patches))
     left, right = (tiled(pictures, ACROSS, side=side) for pictures in both)

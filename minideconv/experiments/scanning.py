@@ -25,6 +25,7 @@ from ..weights import fingerprint
 
 BATCH = 32  # photos that go through the net together, fewer if their maps need more than so many bytes
 BATCH_BYTES = 2**28
+SHOWN_MAPS, SHOWN_PLACES = 20, 3  # in a notebook
 EDGES = 2.0 ** (np.arange(-20, 41) / 2)  # of the histograms' bins, half an octave each, from 0.001 to a million
 
 
@@ -40,6 +41,16 @@ class TopActivations(NamedTuple):
     row: np.ndarray
     column: np.ndarray
     value: np.ndarray
+
+    def _repr_html_(self) -> str:
+        """In a notebook: a table of the first maps, with the three strongest activations of each."""
+        lines = []
+        for channel, unit in enumerate(zip(*(field[:SHOWN_MAPS, :SHOWN_PLACES].tolist() for field in self))):
+            places = (place for place in zip(*unit) if place[0] >= 0)
+            cells = ("{3:.4g} in photo {0} at {1}, {2}".format(*place) for place in places)
+            lines.append(f"<tr><th>{channel}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
+        more = f"<caption>{SHOWN_MAPS} of {len(self.value)} maps</caption>" if len(self.value) > SHOWN_MAPS else ""
+        return f"<table>{more}<tr><th>map</th><th colspan={SHOWN_PLACES}>strongest</th></tr>{''.join(lines)}</table>"
 
 
 class LayerScan(NamedTuple):
