@@ -67,10 +67,10 @@ class MapFiles(NamedTuple):
 
 def encoded_maps(layer: Layer, patches: bool, channels=None) -> Iterator[MapFiles]:
     """Encode maps, some at a time on all cores, in order."""
-    tiles, encode = layer.pictures.tiles(), png if extension(layer.pictures.shape[3:5]) == "png" else jpeg
+    encode = png if extension(layer.pictures.shape[3:5]) == "png" else jpeg
 
     def work(channel):
-        own = np.array(tiles[channel])  # (R, k, th, tw, 3)
+        own = layer.pictures.of_map(channel)  # (R, k, th, tw, 3)
         more = encode(map_sheet(own[len(FIRST) :])) if len(own) > len(FIRST) else None
         sheet = encode(map_sheet(own[0 if patches else 1 : len(FIRST)]))
         return MapFiles(
@@ -100,7 +100,7 @@ def write_layer(new: NewFolder, net: Network, layer: Layer, patches: bool, step:
         for kind, pictures, end in (("files", faces, ""), ("patches", patch_faces, "-patches")):
             if pictures and (patches or kind == "files"):
                 name = f"faces/{layer.file}-{len(files[kind])}{end}.jpg"
-                new.write(name, jpeg(mosaic(pictures, FACES_ACROSS)))
+                new.write(name, jpeg(mosaic(pictures, FACES_ACROSS), quality=60))
                 files[kind].append(name)
             pictures.clear()
 
@@ -174,10 +174,11 @@ def _short(value) -> float | None:
 
 def figure_2(net: Network, layer: Layer, patches: bool) -> bytes:
     """The paper's Fig. 2 of one layer, to print: its strongest maps, projections beside patches."""
-    channels, tiles = strongest_maps(layer.found.top.value, ON_A_SHEET), layer.pictures.tiles()
+    channels = strongest_maps(layer.found.top.value, ON_A_SHEET)
     side = max(max(layer.pictures.shape[3:5]), 48)
     kinds = [1, 0] if patches else [1]
-    groups = [[tiled(list(tiles[channel, kind]), 3, side=side) for kind in kinds] for channel in channels]
+    tiles = (layer.pictures.of_map(channel) for channel in channels)
+    groups = [[tiled(list(own[kind]), 3, side=side) for kind in kinds] for own in tiles]
     noun = "unit" if layer.flat else "map"
     labels = [f"{noun} {channel} · {value_range(layer.name, layer.found.top.value[channel])}" for channel in channels]
     how = HOW_SHOWN.format(rule="deconvnet", scale="each projection by itself")

@@ -24,13 +24,13 @@ from .folder import NewFolder, check_replaceable, is_up_to_date
 from .front import photo_digits, summary, write_card, write_filters, write_front
 from .layer import Layer, call, encoded_maps, write_layer
 from .page import made_by, page
-from .pictures import picture_winners
+from .pictures import TILE, picture_winners
 
 K = 9  # the paper's, and a square of three by three
 SAMPLED = 8  # maps of each layer that are encoded to foretell the size of the folder
 
 
-def write_atlas(net: Network, photos, out, layers: Sequence[str] | None = None, *, model: str = "", tile: int = 96,
+def write_atlas(net: Network, photos, out, layers: Sequence[str] | None = None, *, model: str = "", tile: int = TILE,
                 lean: bool = False, show_photos: bool = True, merge: Sequence = (), progress: bool = True,
                 report: Callable[[str], None] = print) -> tuple[Path, Scan]:  # fmt: skip
     """Write the atlas of a net on some photos; stopped, it goes on where it was.
