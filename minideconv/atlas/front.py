@@ -85,7 +85,7 @@ def write_front(new: NewFolder, layers: Sequence[Layer]) -> dict[str, Any]:
     grey = np.full((FRONT_SIDE, FRONT_SIDE, 3), PAGE, np.uint8)
     for layer in (layers[n] for n in reversed(which)):
         maps = strongest_maps(layer.found.top.value, across)
-        own = [face(layer.pictures.of_map(channel)[1], FRONT_SIDE) for channel in maps]
+        own = [face(layer.pictures.of_map(channel)[1][:1], FRONT_SIDE) for channel in maps]  # nine would be too small
         faces += own + [grey] * (across - len(own))
         rows.append({"layer": layer.name, "maps": maps.tolist()})
     picture = mosaic(faces, across)
