@@ -302,6 +302,12 @@ def test_an_option_changes_what_it_should_and_nothing_else(atlas, photos, option
     assert rewritten and all(re.fullmatch(changed, name) for name in rewritten), rewritten
 
 
+def test_photos_without_names_are_numbered_or_called_what_they_are_said_to_be(tmp_path):
+    for names, wanted in ((None, "photo 2"), (["a", "b", "c/c.jpg"], "c.jpg"), (["a", "b", "d"], "d")):
+        make(tmp_path / "atlas", levels(3), layers=["relu1"], names=names)
+        assert script_data((tmp_path / "atlas/data/photos.js").read_text())[0]["2"] == wanted
+
+
 def test_other_options_need_no_other_scan(atlas, photos, monkeypatch):
     monkeypatch.setattr(writer, "resumed_scan", None)
     said = []

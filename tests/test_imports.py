@@ -30,6 +30,7 @@ ORDER = (  # a file may import from the lines above its own; files of one folder
     ("sheets", "machine"),
     ("experiments",),
     ("atlas",),
+    ("demo",),
     ("commands",),
     ("cli",),
     ("__init__", "__main__"),

@@ -37,7 +37,7 @@ class Atlas(NamedTuple):
 
 
 def atlas(photos, model: str | Path | Network = "alexnet", out="atlas", layers: Sequence[str] | None = None, *,
-          tile: int = 96, lean: bool = False, show_photos: bool = True, share=None, share_maps: int = 12,
+          tile: int = 80, lean: bool = False, show_photos: bool = True, share=None, share_maps: int = 12,
           progress: bool = True) -> Atlas:  # fmt: skip
     """Write the atlas of a net: for every feature map the nine photos that excite it most, projected to pixels.
 

@@ -10,6 +10,8 @@ const RULES = new Map([ // what a ReLU lets through on the way down, word for wo
   ["guided", "signal * (step.y > 0) * (signal > 0)"],
 ]);
 
+const MOST_OTHERS = 18; // maps that are shown beside a photo
+
 // ---------------------------------------------------------------------------------------------------- addresses
 
 // "#relu5/17/3/guided" -> a place, as deep as the address makes sense; `lost` if it did not to its end.
@@ -23,7 +25,8 @@ function parse(hash, known) {
   }
   const [, name, number] = /^(.*):(\d+)$/s.exec(parts[0]) || []; // relu5:17, as others write it
   if (!find(parts[0]) && find(name)) parts.splice(0, 1, name, number);
-  const layer = find(parts[0]), [map, pair] = parts.slice(1).map((part) => (/^\d{1,9}$/.test(part) ? Number(part) : -1));
+  const layer = find(parts[0]);
+  const [map, pair] = parts.slice(1).map((part) => (/^\d{1,9}$/.test(part) ? Number(part) : -1));
   if (layer) place.layer = layer.name;
   if (layer && map >= 0 && map < layer.maps) place.map = map;
   if (place.map !== null && pair >= 1) place.pair = pair;
@@ -48,8 +51,12 @@ const up = (place) => ({ ...place, [level(place)]: null });
 const bare = (place) => trail(place).map(encodeURIComponent).join("/");
 
 function beside(place, by) { // the previous or next layer, map or picture, or null
-  const key = level(place), all = { net: () => [], layer: () => SUMMARY.layers.map((layer) => layer.name),
-    map: () => data.get(place.layer).maps.map((map) => map.map), pair: () => winners(mapAt(place)).map((k) => k + 1) }[key]();
+  const key = level(place), all = {
+    net: () => [],
+    layer: () => SUMMARY.layers.map((layer) => layer.name),
+    map: () => data.get(place.layer).maps.map((map) => map.map),
+    pair: () => winners(mapAt(place)).map((k) => k + 1),
+  }[key]();
   const other = all[all.indexOf(place[key]) + by];
   return other === undefined ? null : { ...place, [key]: other };
 }
@@ -76,6 +83,7 @@ const winners = (map) => [...map.image.keys()].filter((k) => map.image[k] >= 0);
 const kind = (layer) => (entry(layer).grid ? "map" : "unit");
 const photo = (image) => names[image] || `photo ${image}`;
 const percent = (share) => `${+(100 * share).toPrecision(3)} %`;
+const rounded = (n) => (Math.round(100 * n) / 100 || 0).toFixed(2); // not "-0.00"
 const activation = (value) => (value ? `activation ${value}` : "not active");
 const unitOf = (layer, map, k) => (entry(layer).grid ? `row ${map.row[k]}, column ${map.column[k]}` : "");
 
@@ -84,12 +92,13 @@ function label(layer, map, k, what) { // in words, for those who do not see the 
   return `${layer} ${kind(layer)} ${map.map}, ${what} ${k + 1} of ${data.get(layer).k}: ${facts.join(", ")}`;
 }
 
-// What unit k sees, as [top, left, bottom, right] in its photo: the window that its pictures show may hang over.
+// What unit k sees, as [top, left, bottom, right] in its photo. The window, which its pictures show, may hang over.
 function windowOf(layer, map, k) {
   const { start, stride, whole, window } = data.get(layer);
   const corner = [map.row[k], map.column[k]].map((n, axis) => (whole[axis] ? 0 : start[axis] + n * stride[axis]));
   return corner.concat(corner.map((n, axis) => n + window[axis]));
 }
+const corners = ([top, left, bottom, right]) => `${top},${left}–${bottom},${right}`;
 const clipped = (box) => box.map((n, side) => Math.min(Math.max(n, 0), SUMMARY.input[side % 2]));
 
 // ------------------------------------------------------------------------------------------------------ elements
@@ -116,38 +125,41 @@ function tile(layer, map, plane, k) { // the style of one of the nine
   const file = url(`${folder}/${String(map.map).padStart(digits, "0")}${end}.${ext}`);
   return `background-image:url("${file}");image-rendering:${Math.max(height, width) < 48 ? "pixelated" : "auto"};` +
     `aspect-ratio:${width}/${height};` +
-    crop([k * pitch[1], width, across * pitch[1]], [planes.indexOf(plane) * pitch[0], height, planes.length * pitch[0]]);
+    crop([k * pitch[1], width, across * pitch[1]],
+      [planes.indexOf(plane) * pitch[0], height, planes.length * pitch[0]]);
 }
 
 function planesOf(place) { // [row of a sheet, its title, a note]: what is shown of a map, side by side
-  const map = mapAt(place), rho = map.similar ? map.similar.map((n) => `ρ ${n.toFixed(2)}, `) : ["", ""];
-  return [
-    [place.rule, "Projection", place.rule],
-    ["patch", "Patch", "what the unit saw"],
-    place.controls && ["random", "Random weights", `${rho[0]}same switches`],
-    place.controls && map.other !== null && ["other", `Other ${kind(place.layer)}, ${map.other}`, `${rho[1]}same place`],
-  ].filter((plane) => plane && [...data.get(place.layer).rows, ...data.get(place.layer).more].includes(plane[0]));
+  const map = mapAt(place), { rows, more } = data.get(place.layer);
+  const [random, other] = (map.similar || [null, null]).map((n) => (n === null ? "" : `ρ ${rounded(n)}, `));
+  const planes = [[place.rule, "Projection", place.rule], ["patch", "Patch", "what the unit saw"]];
+  if (place.controls) planes.push(["random", "Random weights", `${random}same switches`]);
+  if (place.controls && map.other !== null) {
+    planes.push(["other", `Other ${kind(place.layer)}, ${map.other}`, `${other}same place`]);
+  }
+  return planes.filter(([row]) => rows.includes(row) || more.includes(row));
 }
 
-// --------------------------------------------------------------------------------------------- a layer: all its maps
+const figure = (plane, title, note, picture) =>
+  make("figure", { "data-plane": plane }, make("figcaption", {}, make("b", {}, title), ` ${note}`), picture);
 
-const SORTS = {
-  strength: (a, b) => b.strength - a.strength || a.map - b.map,
-  variety: (a, b) => b.variety - a.variety || a.map - b.map,
-  index: (a, b) => a.map - b.map,
-};
+// --------------------------------------------------------------------------------------------- a layer: all its maps
 
 function drawLayer(place) {
   const { maps, faces: { side, columns, files, patches } } = data.get(place.layer), inFile = columns * 10;
   const faces = new Map(maps.map((map, j) => {
     const n = Math.floor(j / inFile), rows = Math.ceil(Math.min(inFile, maps.length - n * inFile) / columns);
-    const at = crop([(j % columns) * side, side, columns * side], [Math.floor((j % inFile) / columns) * side, side, rows * side]);
-    const words = map.strength ? `strongest activation ${map.strength}, active in ${percent(map.active)} of the photos` : "not active";
-    return [map, make("a", { class: "face", href: address({ ...place, map: map.map }), "data-map": map.map,
-      "aria-label": `${kind(place.layer)} ${map.map}: ${words}`, style: `--face:var(--faces-${n});${at}` },
-    `${map.map}`, make("small", {}, map.strength ? `${map.strength}` : "not active"))];
+    const row = Math.floor((j % inFile) / columns), column = j % columns;
+    const active = `strongest activation ${map.strength}, active in ${percent(map.active)} of the photos`;
+    return [map, make("a", {
+      class: "face", href: address({ ...place, map: map.map }),
+      "data-map": map.map, "data-value": map.strength || "not active",
+      "aria-label": `${kind(place.layer)} ${map.map}: ${map.strength ? active : "not active"}`,
+      style: `--face:var(--faces-${n});` + crop([column * side, side, columns * side], [row * side, side, rows * side]),
+    }, `${map.map}`)];
   }));
-  $("faces").replaceChildren(...maps.slice().sort(SORTS[chosen("sort")]).map((map) => faces.get(map)));
+  const by = chosen("sort"), order = (a, b) => (by === "index" ? 0 : b[by] - a[by]) || a.map - b.map;
+  $("faces").replaceChildren(...maps.slice().sort(order).map((map) => faces.get(map)));
   const shown = chosen("show") === "patch" && patches.length ? patches : files;
   shown.forEach((file, n) => $("faces").style.setProperty(`--faces-${n}`, `url("${url(file)}")`));
   $("show").hidden = !patches.length;
@@ -157,56 +169,82 @@ function drawLayer(place) {
 // ------------------------------------------------------------------------------------------------------- one map
 
 function drawMap(place) {
-  const map = mapAt(place), { layer } = place;
-  $("strength").textContent = !map.strength ? `Not active on any of the ${SUMMARY.photos} photos: nothing to project.`
-    : `strongest activation ${map.strength}, active in ${percent(map.active)} of ${SUMMARY.photos} photos`;
+  const map = mapAt(place), { layer } = place, { photos } = SUMMARY;
+  $("strength").textContent = map.strength
+    ? `strongest activation ${map.strength}, active in ${percent(map.active)} of ${photos} photos`
+    : `Not active on any of the ${photos} photos: nothing to project.`;
   for (const id of ["histogram", "blocks", "nine"]) $(id).hidden = !map.strength;
-  if (!map.strength) return $("blocks").replaceChildren();
-  drawHistogram(map, data.get(layer).histogram.edges);
-  $("blocks").replaceChildren(...planesOf(place).map(([plane, title, note]) => make("figure", { "data-plane": plane },
-    make("figcaption", {}, make("b", {}, title), ` ${note}`),
-    make("div", { class: "nine rove" }, ...winners(map).map((k) => make("a", { class: "tile", style: tile(layer, map, plane, k),
-      href: address({ ...place, pair: k + 1 }), "data-pair": k + 1, "aria-label": label(layer, map, k, title.toLowerCase()) }))))));
-  const cell = (name, text) => make("td", { "data-name": name }, `${text}`);
-  $("nine").tBodies[0].replaceChildren(...winners(map).map((k) => {
-    const [top, left, bottom, right] = clipped(windowOf(layer, map, k)), [row, column] = entry(layer).grid ? [map.row[k], map.column[k]] : ["–", "–"];
-    return make("tr", { "data-pair": k + 1 }, cell("", k + 1), make("td", {}, make("a", { href: address({ ...place, pair: k + 1 }) }, photo(map.image[k]))),
-      cell("activation", map.value[k] || "not active"), cell("row", row), cell("column", column), cell("box", `${top},${left}–${bottom},${right}`));
-  }));
+  if (!map.strength) return;
+  drawHistogram(map, data.get(layer));
+  const to = (k) => address({ ...place, pair: k + 1 });
+  $("blocks").replaceChildren(...planesOf(place).map(([plane, title, note]) =>
+    figure(plane, title, note, make("div", { class: "nine rove" }, ...winners(map).map((k) => make("a", {
+      class: "tile", href: to(k), "data-pair": k + 1,
+      style: tile(layer, map, plane, k), "aria-label": label(layer, map, k, title.toLowerCase()),
+    }))))));
+  const cell = (name, ...inside) => make("td", { "data-name": name }, ...inside);
+  $("nine").tBodies[0].replaceChildren(...winners(map).map((k) => make("tr", { "data-pair": k + 1 },
+    cell("", `${k + 1}`), cell("", make("a", { href: to(k) }, photo(map.image[k]))),
+    cell("activation", `${map.value[k] || "not active"}`),
+    cell("row", entry(layer).grid ? `${map.row[k]}` : "–"),
+    cell("column", entry(layer).grid ? `${map.column[k]}` : "–"),
+    cell("box", corners(clipped(windowOf(layer, map, k)))))));
 }
 
-function drawHistogram(map, edges) {
-  const bins = edges.slice(1).map((_, n) => map.bins[n - map.first] || 0), most = Math.max(...bins);
-  const weakest = Math.min(...map.value.filter(Boolean)), axis = [0, 1, 2, 3, 4].map((n) => edges[Math.round((n / 4) * bins.length)]);
-  $("bars").replaceChildren(...bins.map((count, n) => make("i", { style: `height:${(100 * count) / most}%`, class: edges[n + 1] >= weakest ? "top" : "" })));
-  $("axis").replaceChildren(...axis.map((edge) => make("span", {}, `${+edge.toPrecision(2)}`)));
-  $("bars").setAttribute("aria-label", `Histogram of ${bins.length} bins from ${axis[0]} to ${axis[4]}, the fullest with ${most} photos`);
+function drawHistogram(map, { maps, histogram: { edges } }) { // the same axis for all maps of a layer
+  const some = maps.filter((one) => one.bins.length), low = Math.min(...some.map((one) => one.first));
+  const high = Math.max(...some.map((one) => one.first + one.bins.length));
+  const bins = edges.slice(low, high).map((_, n) => map.bins[low + n - map.first] || 0), most = Math.max(...bins);
+  const weakest = Math.min(...map.value.filter(Boolean)); // of the nine
+  $("bars").replaceChildren(...bins.map((count, n) =>
+    make("i", { style: `height:${(100 * count) / most}%`, class: edges[low + n + 1] >= weakest ? "top" : "" })));
+  const axis = [0, 1, 2, 3, 4].map((n) => +(edges[low] * (edges[high] / edges[low]) ** (n / 4)).toPrecision(2));
+  $("axis").replaceChildren(...axis.map((value) => make("span", {}, `${value}`)));
+  const words = `Histogram of ${bins.length} bins from ${axis[0]} to ${axis[4]}, the fullest with ${most} photos`;
+  $("bars").setAttribute("aria-label", words);
   $("most").textContent = most;
 }
 
 // -------------------------------------------------------------------------------------- one of the nine, in its photo
 
 function drawPair(place) {
-  const map = mapAt(place), { layer } = place, k = place.pair - 1, image = map.image[k], [height, width] = SUMMARY.input;
-  const box = windowOf(layer, map, k), inside = ([top, left, bottom, right]) => `top:${(100 * top) / height}%;left:${(100 * left) / width}%;` +
-    `height:${(100 * (bottom - top)) / height}%;width:${(100 * (right - left)) / width}%;`;
-  const [top, left, bottom, right] = clipped(box);
-  $("caption").textContent = [photo(image), activation(map.value[k]), unitOf(layer, map, k), `box ${top},${left}–${bottom},${right}`].filter(Boolean).join(" · ");
+  const map = mapAt(place), { layer } = place, k = place.pair - 1, image = map.image[k];
+  const [height, width] = SUMMARY.input;
+  const window = windowOf(layer, map, k), box = clipped(window);
+  const facts = [photo(image), activation(map.value[k]), unitOf(layer, map, k), `box ${corners(box)}`];
+  $("caption").textContent = facts.filter(Boolean).join(" · ");
   $("picture").style.aspectRatio = `${width}/${height}`;
   $("photo").hidden = !SUMMARY.sections.photos;
   $("photo").alt = `${photo(image)}, as the net saw it`;
   if (SUMMARY.sections.photos) $("photo").src = `photos/${String(image).padStart(SUMMARY.photo_digits, "0")}.jpg`;
-  $("over").style.cssText = tile(layer, map, place.rule, k) + inside(box);
-  $("box").style.cssText = inside([top, left, bottom, right]);
-  $("large").replaceChildren(...planesOf(place).map(([plane, title, note]) => make("figure", { "data-plane": plane },
-    make("figcaption", {}, make("b", {}, title), ` ${note}`),
-    make("div", { class: "tile", role: "img", style: tile(layer, map, plane, k), "aria-label": label(layer, map, k, title.toLowerCase()) }))));
-  const others = [...data].flatMap(([name, { maps }]) => maps.map((one) => [name, one, one.image.indexOf(image)]))
-    .filter(([, one, rank]) => rank >= 0 && one.value[rank] && one !== map).sort((a, b) => a[2] - b[2]);
-  $("also").textContent = `${others.length || "none"} of ${[...data.keys()].join(", ")}${others.length > 18 ? "; the first 18" : ""}`;
-  $("others").replaceChildren(...others.slice(0, 18).map(([name, one, rank]) => make("a", { "aria-label": label(name, one, rank, "projection"),
-    href: address({ ...place, layer: name, map: one.map, pair: rank + 1 }) },
-  make("span", { class: "tile", style: tile(name, one, "deconvnet", rank) }), `${name} / ${one.map}`)));
+  const at = ([top, left, bottom, right]) => `top:${(100 * top) / height}%;left:${(100 * left) / width}%;` +
+    `height:${(100 * (bottom - top)) / height}%;width:${(100 * (right - left)) / width}%;`;
+  $("over").style.cssText = tile(layer, map, place.rule, k) + at(window);
+  $("box").style.cssText = at(box);
+  blend();
+  $("large").replaceChildren(...planesOf(place).map(([plane, title, note]) => figure(plane, title, note, make("div", {
+    class: "tile", role: "img",
+    style: tile(layer, map, plane, k), "aria-label": label(layer, map, k, title.toLowerCase()),
+  }))));
+  drawOthers(place, map, image);
+}
+
+function drawOthers(place, map, image) { // of the layers that have been opened
+  const all = [...data].flatMap(([layer, { maps }]) =>
+    maps.map((one) => ({ layer, one, rank: one.image.indexOf(image) })));
+  const others = all.filter(({ one, rank }) => rank >= 0 && one.value[rank] && one !== map)
+    .sort((a, b) => a.rank - b.rank);
+  const more = others.length > MOST_OTHERS ? `; here are ${MOST_OTHERS}` : "";
+  $("also").textContent = `${others.length || "no"} maps of ${[...data.keys()].join(", ")}${more}`;
+  $("others").replaceChildren(...others.slice(0, MOST_OTHERS).map(({ layer, one, rank }) => make("a", {
+    href: address({ ...place, layer, map: one.map, pair: rank + 1 }),
+    "aria-label": label(layer, one, rank, "projection"),
+  }, make("span", { class: "tile", style: tile(layer, one, "deconvnet", rank) }),
+  `${layer} ${kind(layer)} ${one.map}`)));
+}
+
+function blend() { // the projection over the photo
+  $("over").style.opacity = $("opacity").value / 100;
 }
 
 // ------------------------------------------------------------------------------------------------- going around
@@ -217,14 +255,15 @@ async function show() {
   const { hash } = location;
   let place = parse(hash, SUMMARY.layers), problem = "";
   try {
-    await Promise.all([place.layer !== null && !data.has(place.layer) && load(entry(place.layer).data),
-      place.map !== null && SUMMARY.sections.photos && load("data/photos.js")]);
+    if (place.layer !== null && !data.has(place.layer)) await load(entry(place.layer).data);
+    if (place.map !== null && SUMMARY.sections.photos) await load("data/photos.js");
   } catch (error) {
     [place, problem] = [parse("", []), error.message];
   }
   if (location.hash !== hash) return; // another address was opened meanwhile
-  if (place.map !== null && !mapAt(place)) Object.assign(place, { map: null, pair: null, lost: true }); // --share has only some
-  if (place.pair !== null && !winners(mapAt(place)).includes(place.pair - 1)) Object.assign(place, { pair: null, lost: true });
+  const missing = (change) => Object.assign(place, change, { lost: true });
+  if (place.map !== null && !mapAt(place)) missing({ map: null, pair: null }); // a shared file has only some
+  if (place.pair !== null && !winners(mapAt(place)).includes(place.pair - 1)) missing({ pair: null });
   if (!SUMMARY.sections.more) Object.assign(place, { rule: "deconvnet", controls: false });
   if (place.lost) problem = `“${decoded(hash.slice(1))}” is not in this atlas; this is the nearest that is.`;
   const came = here;
@@ -238,44 +277,52 @@ async function show() {
 }
 
 function drawHead(place) {
-  const parts = trail(place), all = place.layer === null ? 0 : data.get(place.layer).maps.length;
-  document.title = `${parts.concat("").join(" / ").replace(/ \/ $/, " – ")}${SUMMARY.title} atlas`;
-  $("heading").replaceChildren(...parts.flatMap((part, n) => {
-    const [layer, map = null] = parts.slice(0, n + 1);
-    return [n ? " / " : "", n < parts.length - 1 ? make("a", { href: address({ ...place, layer, map, pair: null }) }, `${part}`) : `${part}`];
-  }));
+  const parts = trail(place), { layer, map, pair } = place;
+  document.title = `${parts.length ? `${parts.join(" / ")} – ` : ""}${SUMMARY.title} atlas`;
+  const crumbs = parts.map((part, n) => {
+    const above = { ...place, map: n > 0 ? map : null, pair: null };
+    return n < parts.length - 1 ? make("a", { href: address(above) }, `${part}`) : `${part}`;
+  });
+  $("heading").replaceChildren(...crumbs.flatMap((crumb, n) => (n ? [" / ", crumb] : [crumb])));
   if (!parts.length) $("heading").textContent = "The strongest maps of each layer";
   for (const [id, by] of [["previous", -1], ["next", 1]]) {
     const other = beside(place, by);
     $(id).hidden = !other;
-    if (!other) continue;
-    $(id).href = address(other);
-    $(id).lastChild.textContent = `${trail(other).pop()}`;
+    if (other) $(id).href = address(other);
+    if (other) $(id).lastChild.textContent = trail(other).pop();
   }
-  for (const link of document.querySelectorAll("#layers a")) link.setAttribute("aria-current", link.dataset.layer === place.layer);
-  $("status").textContent = { net: SUMMARY.title, layer: `${all} maps`, map: `map ${place.map} of ${all}`, pair: `picture ${place.pair} of map ${place.map}` }[level(place)];
-  $("tools").hidden = place.map === null || !SUMMARY.sections.more;
-  $("redraw").hidden = place.map === null;
+  for (const link of document.querySelectorAll("#layers a")) {
+    link.setAttribute("aria-current", link.dataset.layer === layer);
+    if (link.dataset.layer === layer) $("layers").scrollLeft = link.offsetLeft - $("layers").clientWidth / 2;
+  }
+  const count = layer === null ? 0 : data.get(layer).maps.length;
+  $("status").textContent = { net: SUMMARY.title, layer: `${count} maps`, map: `map ${map} of ${count}`,
+    pair: `picture ${pair} of map ${map}` }[level(place)];
+  $("tools").hidden = map === null || !SUMMARY.sections.more;
   document.querySelector(`[name=rule][value=${place.rule}]`).checked = true;
   $("controls").checked = place.controls;
   $("mixed").hidden = !place.controls || place.rule === "deconvnet";
   $("line").textContent = RULES.get(place.rule);
-  if (place.map !== null) $("command").textContent = command(place);
+  $("redraw").hidden = map === null;
+  if (map !== null) $("command").textContent = command(place);
 }
 
 function command(place) { // in the quotes of a shell where those are needed
   const quoted = (text) => (/^[\w./-]+$/.test(text) ? text : `'${text.replace(/'/g, "'\\''")}'`);
   const map = mapAt(place), k = (place.pair || 1) - 1, name = names[map.image[k]];
-  return [name ? SUMMARY.command.replace("PHOTO", () => quoted(name)) : SUMMARY.command, "--layer", quoted(place.layer), "--channel", map.map,
-    ...(entry(place.layer).grid ? ["--position", `${map.row[k]},${map.column[k]}`] : []),
-    ...(place.rule === "deconvnet" ? [] : ["--rule", place.rule])].join(" ");
+  const words = [name ? SUMMARY.command.replace("PHOTO", () => quoted(name)) : SUMMARY.command];
+  words.push("--layer", quoted(place.layer), "--channel", map.map);
+  if (entry(place.layer).grid) words.push("--position", `${map.row[k]},${map.column[k]}`);
+  if (place.rule !== "deconvnet") words.push("--rule", place.rule);
+  return words.join(" ");
 }
 
 function moveFocus(place, came) {
   if (came ? bare(came) === bare(place) : level(place) === "net") return; // nothing but the rule has changed
   window.scrollTo(0, 0);
   const left = came && bare(up(came)) === bare(place) && `[data-${level(came)}="${CSS.escape(came[level(came)])}"]`;
-  (left && $(level(place)).querySelector(left) || $("heading")).focus(); // on the way up: to where one had gone down
+  const origin = left && $(level(place)).querySelector(left); // on the way up: where one had gone down
+  (origin || $("heading")).focus();
 }
 
 const say = (text) => { $("message").textContent = text; };
@@ -292,18 +339,20 @@ const KEYS = {
 };
 
 function leap(by) {
-  const other = here.layer === null ? { ...here, layer: SUMMARY.layers[0].name } : beside({ ...here, map: null, pair: null }, by);
+  const first = { ...here, layer: SUMMARY.layers[0].name };
+  const other = here.layer === null ? first : beside({ ...here, map: null, pair: null }, by);
   if (other) location.hash = address(other);
 }
 
 function pressed(event) {
   const { key, target } = event, typing = target.matches("input:not([type=radio], [type=checkbox])");
-  if (((event.ctrlKey || event.altKey) && !event.getModifierState("AltGraph")) || event.metaKey || $("keys").open) return;
+  const shortcut = event.metaKey || ((event.ctrlKey || event.altKey) && !event.getModifierState("AltGraph"));
+  if (shortcut || $("keys").open) return; // with AltGr some keyboards type "["
   if (key === "Escape" && typing) return target.blur();
   if (key === "Escape" && here.layer !== null) location.hash = address(up(here));
-  const group = target.closest(".rove"), letter = !typing && stored("letters") !== "off" && Object.hasOwn(KEYS, key);
+  const group = target.closest(".rove");
   if (group && moved(group, target, key)) event.preventDefault();
-  if (!letter) return;
+  if (typing || !$("letters").checked || !Object.hasOwn(KEYS, key)) return;
   event.preventDefault(); // the "/" must not land in the field that it opens
   KEYS[key]();
 }
@@ -316,19 +365,27 @@ function rove(group) {
 }
 
 function moved(group, from, key) {
-  const links = [...group.querySelectorAll("a")], n = links.indexOf(from), at = (link) => link.getBoundingClientRect();
-  const rows = [...new Set(links.map((link) => Math.round(at(link).top)))], row = rows.indexOf(Math.round(at(from).top));
-  const near = (top) => links.filter((link) => Math.round(at(link).top) === top)
-    .sort((a, b) => Math.abs(at(a).left - at(from).left) - Math.abs(at(b).left - at(from).left))[0];
-  const to = { ArrowLeft: links[n - 1], ArrowRight: links[n + 1], ArrowUp: near(rows[row - 1]), ArrowDown: near(rows[row + 1]),
-    Home: links[0], End: links[links.length - 1] }[key];
-  if (to) to.focus();
-  return to;
+  const links = [...group.querySelectorAll("a")], n = links.indexOf(from), here = from.getBoundingClientRect();
+  const spots = links.map((link) => ({ link, box: link.getBoundingClientRect() }));
+  const beyond = (sign) => { // the nearest one of the next row, up or down
+    const rows = spots.filter(({ box }) => sign * (box.top - here.top) > 1);
+    const next = Math.min(...rows.map(({ box }) => sign * box.top));
+    const row = rows.filter(({ box }) => sign * box.top < next + 1);
+    const away = ({ box }) => Math.abs(box.left - here.left);
+    return row.sort((a, b) => away(a) - away(b)).map(({ link }) => link)[0];
+  };
+  const to = { ArrowLeft: () => links[n - 1], ArrowRight: () => links[n + 1], ArrowUp: () => beyond(-1),
+    ArrowDown: () => beyond(1), Home: () => links[0], End: () => links[links.length - 1] }[key];
+  const link = to && to();
+  if (link) link.focus();
+  return link;
 }
 
 function mark({ target }) { // the same winner in all blocks and in the table
-  const at = target.closest("#map [data-pair]");
-  for (const one of document.querySelectorAll("#map [data-pair]")) one.classList.toggle("marked", Boolean(at) && one.dataset.pair === at.dataset.pair);
+  const at = target.closest("#map [data-pair]"), pair = at && at.dataset.pair;
+  for (const one of document.querySelectorAll("#map [data-pair]")) {
+    one.classList.toggle("marked", one.dataset.pair === pair);
+  }
 }
 
 async function copy(text) {
@@ -352,34 +409,45 @@ function stored(key, value) { // browsers may forbid it: then settings last as l
 
 function paint(theme) {
   document.documentElement.style.colorScheme = theme === "auto" ? "" : theme;
+  $("theme").value = theme;
   $("theme").textContent = `theme: ${theme}`;
 }
 
 function start() {
-  const themes = ["auto", "light", "dark"], on = (id, type, act) => $(id).addEventListener(type, act);
-  let theme = stored("theme") || "auto";
-  paint(theme);
-  on("theme", "click", () => { theme = themes[(themes.indexOf(theme) + 1) % 3]; stored("theme", theme); paint(theme); });
-  const sort = document.querySelector(`[name=sort][value="${CSS.escape(stored("sort") || "strength")}"]`);
-  if (sort) sort.checked = true;
+  const on = (id, type, act) => $(id).addEventListener(type, act), themes = ["auto", "light", "dark"];
+  paint(stored("theme") || "auto");
+  on("theme", "click", () => {
+    const next = themes[(themes.indexOf($("theme").value) + 1) % 3];
+    stored("theme", next);
+    paint(next);
+  });
   $("letters").checked = stored("letters") !== "off";
   on("letters", "change", () => stored("letters", $("letters").checked ? "on" : "off"));
-  on("options", "change", () => { stored("sort", chosen("sort")); drawLayer(here); rove($("faces")); });
+  const sort = stored("sort") && document.querySelector(`[name=sort][value=${CSS.escape(stored("sort"))}]`);
+  if (sort) sort.checked = true;
+  on("options", "change", () => {
+    stored("sort", chosen("sort"));
+    drawLayer(here);
+    rove($("faces"));
+  });
   on("tools", "change", () => go({ rule: chosen("rule"), controls: $("controls").checked }));
-  on("opacity", "input", () => { $("over").style.opacity = $("opacity").value / 100; });
+  on("opacity", "input", blend);
   on("find", "submit", (event) => {
     event.preventDefault();
-    const text = $("goto").value.trim().replace(/^#/, "");
-    location.hash = /^\d+$/.test(text) && here.layer !== null ? address({ ...here, map: Number(text), pair: null }) : text;
+    const text = $("goto").value.trim(), number = /^\d+$/.test(text) && here.layer !== null;
+    location.hash = number ? address({ ...here, map: Number(text), pair: null }) : text;
     $("goto").value = "";
   });
-  on("skip", "click", (event) => { event.preventDefault(); $("heading").focus(); }); // its own "#…" would be an address
+  on("skip", "click", (event) => { // its own "#main" would be an address
+    event.preventDefault();
+    $("heading").focus();
+  });
   on("help", "click", () => $("keys").showModal());
   on("copy-link", "click", () => copy(location.href));
   on("copy-command", "click", () => copy($("command").textContent));
   on("map", "focusin", mark);
   on("map", "pointerover", mark);
-  document.addEventListener("focusin", ({ target }) => { const group = target.closest(".rove"); if (group) rove(group); });
+  document.addEventListener("focusin", ({ target }) => { if (target.closest(".rove")) rove(target.closest(".rove")); });
   document.addEventListener("keydown", pressed);
   window.addEventListener("hashchange", show);
   show();

@@ -84,8 +84,8 @@ def write_front(new: NewFolder, layers: Sequence[Layer]) -> dict[str, Any]:
     rows, faces, across = [], [], min(FRONT_MAPS, max(len(layer.found.active) for layer in layers))
     grey = np.full((FRONT_SIDE, FRONT_SIDE, 3), PAGE, np.uint8)
     for layer in (layers[n] for n in reversed(which)):
-        maps, tiles = strongest_maps(layer.found.top.value, across), layer.pictures.tiles()
-        own = [face(tiles[channel, 1], FRONT_SIDE) for channel in maps]
+        maps = strongest_maps(layer.found.top.value, across)
+        own = [face(layer.pictures.of_map(channel)[1][:1], FRONT_SIDE) for channel in maps]  # nine would be too small
         faces += own + [grey] * (across - len(own))
         rows.append({"layer": layer.name, "maps": maps.tolist()})
     picture = mosaic(faces, across)
@@ -112,10 +112,11 @@ def write_card(new: NewFolder, net: Network, layers: Sequence[Layer], patches: b
     from PIL import Image, ImageOps
 
     groups, labels = [], []
-    for layer in dict.fromkeys((len(layers) - 1, len(layers) // 2)):
-        layer, tiles = layers[layer], layers[layer].pictures.tiles()
+    for number in dict.fromkeys((len(layers) - 1, len(layers) // 2)):
+        layer = layers[number]
         for channel in strongest_maps(layer.found.top.value, 3):
-            pair = [face(tiles[channel, 1], 3 * CARD_SIDE), face(tiles[channel, 0], 3 * CARD_SIDE, signed=False)]
+            patch, projection = layer.pictures.of_map(channel)[:2]
+            pair = [face(projection, 3 * CARD_SIDE), face(patch, 3 * CARD_SIDE, signed=False)]
             groups.append([tiled([square], 1, side=3 * CARD_SIDE) for square in pair[: 2 if patches else 1]])
             labels.append(f"{layer.name} map {channel}")
     title = f"{net.name}: what excites its feature maps, in {layers[0].photos:,} photos"

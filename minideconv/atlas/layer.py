@@ -68,10 +68,10 @@ class MapFiles(NamedTuple):
 
 def encoded_maps(layer: Layer, patches: bool, channels=None) -> Iterator[MapFiles]:
     """Encode maps, some at a time on all cores, in order."""
-    tiles, encode = layer.pictures.tiles(), png if extension(layer.pictures.shape[3:5]) == "png" else jpeg
+    encode = png if extension(layer.pictures.shape[3:5]) == "png" else jpeg
 
     def work(channel):
-        own = np.array(tiles[channel])  # (R, k, th, tw, 3)
+        own = layer.pictures.of_map(channel)  # (R, k, th, tw, 3)
         more = encode(map_sheet(own[len(FIRST) :])) if len(own) > len(FIRST) else None
         sheet = encode(map_sheet(own[0 if patches else 1 : len(FIRST)]))
         return MapFiles(
@@ -97,11 +97,15 @@ def foretold_size(layer: Layer, patches: bool) -> int:
     """About how many bytes `write_layer` will write, from a few of the maps."""
     maps = len(layer.found.active)
     made = list(encoded_maps(layer, patches, range(0, maps, max(maps // SAMPLED, 1))))
-    faces = [len(jpeg(mosaic([each.face for each in made], FACES_ACROSS)))]
-    faces += [len(jpeg(mosaic([each.patch_face for each in made], FACES_ACROSS)))] * patches
+    faces = [len(_faces([each.face for each in made]))]
+    faces += [len(_faces([each.patch_face for each in made]))] * patches
     sheets = sum(len(each.sheet) + len(each.more or b"") for each in made)
     data = call("add", layer.name, layer_data(layer, patches, np.zeros(maps)))
     return len(data) + (sheets + sum(faces)) * maps // len(made)
+
+
+def _faces(pictures) -> bytes:
+    return jpeg(mosaic(pictures, FACES_ACROSS), quality=60)
 
 
 def write_layer(new: NewFolder, layer: Layer, patches: bool, step: Callable[[], Any]) -> dict[str, Any]:
@@ -112,7 +116,7 @@ def write_layer(new: NewFolder, layer: Layer, patches: bool, step: Callable[[], 
         for kind, pictures, end in (("files", faces, ""), ("patches", patch_faces, "-patches")):
             if pictures and (patches or kind == "files"):
                 name = f"faces/{layer.file}-{len(files[kind])}{end}.jpg"
-                new.write(name, jpeg(mosaic(pictures, FACES_ACROSS)))
+                new.write(name, _faces(pictures))
                 files[kind].append(name)
             pictures.clear()
 
@@ -185,10 +189,11 @@ def _short(value) -> float | None:
 
 def figure_2(net: Network, layer: Layer, patches: bool) -> bytes:
     """The paper's Fig. 2 of one layer, to print: its strongest maps, projections beside patches."""
-    channels, tiles = strongest_maps(layer.found.top.value, ON_A_SHEET), layer.pictures.tiles()
+    channels = strongest_maps(layer.found.top.value, ON_A_SHEET)
     side = max(max(layer.pictures.shape[3:5]), 48)
     kinds = [1, 0] if patches else [1]
-    groups = [[tiled(list(tiles[channel, kind]), 3, side=side) for kind in kinds] for channel in channels]
+    tiles = (layer.pictures.of_map(channel) for channel in channels)
+    groups = [[tiled(list(own[kind]), 3, side=side) for kind in kinds] for own in tiles]
     noun = "unit" if layer.flat else "map"
     labels = [f"{noun} {channel} · {value_range(layer.name, layer.found.top.value[channel])}" for channel in channels]
     how = HOW_SHOWN.format(rule="deconvnet", scale="each projection by itself")

@@ -25,6 +25,7 @@ from ..windows import Window, crop
 
 FIRST = ("patch", "deconvnet")  # the kinds of picture that every atlas has, and those that can be left out
 MORE = ("gradient", "guided", "random", "other")
+TILE = 80  # pixels: with it AlexNet's 1,152 maps take 120 MB
 UNITS = 128  # drawn together
 AT_ONCE = 16  # drawn by one core at a time
 
@@ -49,12 +50,17 @@ class LayerPictures(NamedTuple):
     whole: tuple[bool, bool]
     similar: np.ndarray | None
 
-    def tiles(self, mode: str = "r") -> np.memmap:
-        """The tiles as an array in its file."""
-        return np.memmap(self.path, np.uint8, mode, shape=self.shape)
+    def tiles(self) -> np.memmap:
+        """All tiles, to be written to their file."""
+        return np.memmap(self.path, np.uint8, "r+", shape=self.shape)
+
+    def of_map(self, channel: int) -> np.ndarray:
+        """The tiles of one map, read from their file: (R, k, th, tw, 3)."""
+        size = math.prod(self.shape[1:])
+        return np.fromfile(self.path, np.uint8, size, offset=int(channel) * size).reshape(self.shape[1:])
 
 
-def picture_winners(net: Network, photos, found: Scan, folder: Path, *, more: bool = True, tile: int = 96,
+def picture_winners(net: Network, photos, found: Scan, folder: Path, *, more: bool = True, tile: int = TILE,
                     each_photo: Callable[[int, np.ndarray], None] | None = None,
                     progress: str | None = None) -> dict[str, LayerPictures]:  # fmt: skip
     """Draw every winner of a scan; each photo that won something goes through the net once more.
@@ -116,7 +122,7 @@ class _LayerInWork:
         true = project_patches(net, trace, self.layer, channel=channel, **places)
         if self.drawn is None:
             self._begin(net, true, some)
-        tiles, height, width = self.drawn.tiles("r+"), *self.drawn.shape[3:5]
+        tiles, height, width = self.drawn.tiles(), *self.drawn.shape[3:5]
 
         def keep(kind, pictures):
             tiles[channel, self.kinds.index(kind), self.place[some]] = pictures

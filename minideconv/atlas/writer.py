@@ -7,6 +7,7 @@ Everything is written beside the final place first, and what did not change sinc
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -25,15 +26,15 @@ from .folder import NewFolder, check_named, check_replaceable, is_up_to_date
 from .front import photo_digits, summary, write_card, write_filters, write_front
 from .layer import Layer, call, figure_2, foretold_size, write_layer
 from .page import made_by, page
-from .pictures import picture_winners
+from .pictures import TILE, picture_winners
 
 K = 9  # the paper's, and a square of three by three
 TAKEN = ("photos", "con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10)))
 
 
-def write_atlas(net: Network, photos, out, layers: Sequence[str] | None = None, *, model: str = "", tile: int = 96,
-                lean: bool = False, show_photos: bool = True, merge: Sequence = (), progress: bool = True,
-                report: Callable[[str], None] = print) -> tuple[Path, Scan]:  # fmt: skip
+def write_atlas(net: Network, photos, out, layers: Sequence[str] | None = None, *, model: str = "", tile: int = TILE,
+                lean: bool = False, show_photos: bool = True, merge: Sequence = (), names: Sequence[str] | None = None,
+                progress: bool = True, report: Callable[[str], None] = print) -> tuple[Path, Scan]:  # fmt: skip
     """Write the atlas of a net on some photos; stopped, it goes on where it was.
 
     Args:
@@ -45,6 +46,7 @@ def write_atlas(net: Network, photos, out, layers: Sequence[str] | None = None, 
         lean: leave out the other rules and the controls.
         show_photos: False leaves out photos, patches and file names.
         merge: the files of all shards of a scan (`write_shard`), instead of scanning.
+        names: what photos are called that have no names of their own.
         progress: show bars;  report: told what happens, in lines.
     Returns:
         the folder, and what the scan found.
@@ -58,7 +60,8 @@ def write_atlas(net: Network, photos, out, layers: Sequence[str] | None = None, 
     layers = list(layers or rectified_maps(net, photo_shape(net, photos)))
     start = new_scan(net, photos, layers, K)
     options = {"tile": tile, "lean": lean, "photos": show_photos, "model": model_name(net, model)}
-    key = {"scan": start.settings, "options": options, "made by": made_by()}
+    named = hashlib.sha256(json.dumps(list(names)).encode()).hexdigest() if names else None
+    key = {"scan": start.settings, "options": options, "names": named, "made by": made_by()}
     earlier = _earlier_scan(out)
     if earlier is not None and is_up_to_date(out, key):
         report(f"{out} is up to date")
@@ -66,8 +69,9 @@ def write_atlas(net: Network, photos, out, layers: Sequence[str] | None = None, 
     found = _scanned(net, photos, start, earlier, out, merge, progress, report)
     for number, reason in found.skipped.items():
         report(f"skipped {photos.path(number)}: {reason}")
+    names = names or getattr(photos, "names", None) or [f"photo {number}" for number in range(len(photos))]
     with NewFolder(out, key) as new:
-        _write(new, net, photos, found, options, progress, report)
+        _write(new, net, photos, found, options, names, progress, report)
     scan_path(out).unlink(missing_ok=True)
     return out, found
 
@@ -125,7 +129,7 @@ def _scanned(net, photos, start, earlier, out, merge, progress, report) -> Scan:
     return resumed_scan(net, photos, layers, scan_path(out), K, progress=bar, note=report)
 
 
-def _write(new: NewFolder, net, photos, found, options, progress, report) -> None:
+def _write(new: NewFolder, net, photos, found, options, names, progress, report) -> None:
     """Fill the new folder."""
     shown, digits = options["photos"], photo_digits(len(photos))
     work = new.part / "tiles"
@@ -144,6 +148,8 @@ def _write(new: NewFolder, net, photos, found, options, progress, report) -> Non
         for name, file in safe_names(found.layers).items()
     ]
     _write_rest(new, net, photos, found, layers, options)
+    if shown:
+        new.write("data/photos.js", call("photos", photo_names(names, layers)))
     _foretell(new, layers, shown, report)
     _write_layers(new, layers, shown, progress)
     del layers, pictures
@@ -189,8 +195,6 @@ def _write_rest(new: NewFolder, net, photos, found, layers, options) -> None:
         new.write(f"sheets/{layer.file}.jpg", figure_2(net, layer, shown))
     sections = {"photos": shown, "patches": shown, "more": not options["lean"]}
     about = summary(net, photos, found, layers, names, sections)
-    if shown:
-        new.write("data/photos.js", call("photos", photo_names(photos, layers)))
     new.write("data/summary.json", json.dumps(about, indent=1) + "\n")
     new.write("index.html", page(about, layers))
     new.write(".gitignore", "*\n")
@@ -202,11 +206,10 @@ def _write_rest(new: NewFolder, net, photos, found, layers, options) -> None:
     new.write("atlas.npz", numbers.read_bytes())
 
 
-def photo_names(photos, layers: Sequence[Layer]) -> dict[str, str]:
+def photo_names(names: Sequence[str], layers: Sequence[Layer]) -> dict[str, str]:
     """{number: what the photo is called} of all photos that won something."""
     winners = np.unique(np.concatenate([layer.found.top.image.ravel() for layer in layers]))
-    named = not isinstance(photos, np.ndarray)
-    return {str(n): Path(photos.names[n]).name if named else f"photo {n}" for n in winners if n >= 0}
+    return {str(number): re.split(r"[/\\]", names[number])[-1] for number in winners if number >= 0}
 
 
 def safe_names(names) -> dict[str, str]:

@@ -21,7 +21,7 @@ def add(commands) -> None:
     command.add_argument("--layers", nargs="+", metavar="LAYER", help="(default: every ReLU over maps)")
     command.add_argument("--out", default="atlas", metavar="FOLDER", help="is made or replaced (default: atlas)")
     command.add_argument(
-        "--tile", type=int, default=96, metavar="PIXELS", help="longest side of a picture (default: 96)"
+        "--tile", type=int, default=80, metavar="PIXELS", help="longest side of a picture (default: 80)"
     )
     command.add_argument("--lean", action="store_true", help="leave out other rules and controls: a third of the size")
     command.add_argument("--no-photos", action="store_true", help="projections alone: no photos, patches or file names")
