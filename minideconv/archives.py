@@ -115,7 +115,7 @@ class Photos(Sequence):
             try:
                 return index, work(self[index]), None
             except (ValueError, OSError) as error:
-                return index, None, str(error).removeprefix("load_photo: ")
+                return index, None, self._said(index, str(error).removeprefix("load_photo: "))
 
         indices = range(len(self)) if indices is None else indices
         bar = tqdm(total=len(indices), desc=progress, unit=" photos", disable=progress is None)
@@ -125,6 +125,11 @@ class Photos(Sequence):
                     results = list(pool.map(attempt, indices[first : first + CHUNK]))
                 bar.update(len(results))
                 yield from results
+
+    def _said(self, index: int, problem: str) -> str:
+        """What is wrong with a photo, its path written as `path` writes it."""
+        name = "" if self._zip else photo_name(self._places[index])
+        return problem.replace(name, self.path(index)) if name else problem
 
     def _listed(self) -> dict[str, Any]:
         """{name: path or zip entry} of every photo of the source."""
@@ -166,7 +171,12 @@ def _marks(place) -> list:
     if isinstance(place, (str, os.PathLike)):
         found = os.stat(place) if os.path.exists(place) else None
         return [found.st_size, found.st_mtime_ns] if found else ["missing"]
-    return [hashlib.sha256(np.ascontiguousarray(place)).hexdigest()]
+    return [pixels_hash(np.asarray(place))]
+
+
+def pixels_hash(pixels: np.ndarray) -> str:
+    """A sha256 of an array and its shape."""
+    return hashlib.sha256(f"{pixels.dtype} {pixels.shape}".encode() + pixels.tobytes()).hexdigest()
 
 
 def _plain(name: str) -> str:

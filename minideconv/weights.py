@@ -120,6 +120,7 @@ def read_archive(path, entry: str, what: str, version: int) -> tuple[dict[str, A
     Raises:
         ValueError: if the file is not whole, or not of that kind or version.
     """
+    path = Path(path)
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}

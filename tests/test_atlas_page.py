@@ -35,6 +35,7 @@ class Page:
     def open(self, file, address=""):
         """Open a page afresh at an address, and wait until it shows it."""
         self.driver.get("about:blank")
+        self.requests()  # what earlier pages asked for is not ours
         self.driver.get(Path(file).absolute().as_uri() + address)
         self.until(lambda: self.run("return document.readyState === 'complete' && here !== null"))
         return self

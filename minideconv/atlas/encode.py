@@ -45,7 +45,9 @@ def face(tiles: np.ndarray, side: int = FACE, *, signed: bool = True) -> np.ndar
     from PIL import Image
 
     across = math.ceil(math.sqrt(len(tiles)))
-    small = shrink(tiles.transpose(3, 1, 2, 0).astype(np.float32) - MID_GREY, side // across, side // across)
+    factor = min(side // across / max(tiles.shape[1:3]), 1)  # one for both axes: a tile keeps its shape
+    size = (max(round(length * factor), 1) for length in tiles.shape[1:3])
+    small = shrink(tiles.transpose(3, 1, 2, 0).astype(np.float32) - MID_GREY, *size)
     small = display_many(small) if signed else np.rint(small + MID_GREY).astype(np.uint8).transpose(3, 1, 2, 0)
     square = Image.fromarray(mosaic(small, across, across))
     factor = side / max(square.size)

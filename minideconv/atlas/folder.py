@@ -1,6 +1,6 @@
 """A folder that is either the old one or the new one, whole; of the new one only what changed is written anew.
 
-    with NewFolder("atlas", key) as new:      # atlas.part
+    with NewFolder("atlas", key) as new:      # .atlas.part
         new.write("maps/relu5/017.jpg", data)
                                               # renamed to atlas once everything is there
 `manifest.json` in it says what it was made of (`key`) and the sha256 of every file.
@@ -30,9 +30,11 @@ class NewFolder:
     """
 
     def __init__(self, path, key: dict):
+        check_replaceable(path)
         self.path, self.key = Path(path), key
-        self.part, self.gone = (self.path.with_name(f"{self.path.name}.{end}") for end in ("part", "old"))
-        check_replaceable(self.path)
+        if self.path.is_symlink():  # a link stays one
+            self.path = self.path.resolve()
+        self.part, self.gone = (self.path.with_name(f".{self.path.name}.{end}") for end in ("part", "old"))
         self.sizes: dict[str, int] = {}
         self._hashes: dict[str, str] = {}
         self._before: dict[str, str] = {}
@@ -87,11 +89,11 @@ def read_manifest(path) -> dict:
         manifest = json.loads((Path(path) / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return manifest if isinstance(manifest, dict) else {}
+    return manifest if isinstance(manifest, dict) and isinstance(manifest.get("files"), dict) else {}
 
 
 def is_up_to_date(path, key: dict) -> bool:
-    """Whether a folder was made of `key` and all its files are there, in their size of then or not looked at."""
+    """Whether a folder was made of `key` and all its files are there; they are not read."""
     manifest = read_manifest(path)
     same = manifest.get("made of") == json.loads(json.dumps(key))
     return same and all((Path(path) / name).is_file() for name in manifest.get("files", {}))
@@ -100,6 +102,8 @@ def is_up_to_date(path, key: dict) -> bool:
 def check_replaceable(path) -> None:
     """Refuse a place that holds anything but a folder of ours, with nothing in it that is not ours."""
     path = Path(path)
+    if path.name in ("", ".."):
+        raise ValueError(f"cannot write {path}: it has no name of its own; name a folder that is to be made")
     if not path.parent.is_dir():
         raise ValueError(f"cannot write {path}: there is no folder {path.parent}; create it first")
     if not os.access(path.parent, os.W_OK):
@@ -109,12 +113,15 @@ def check_replaceable(path) -> None:
     if not path.is_dir():
         raise ValueError(f"cannot write {path}: it is a file; give another place")
     ours = set(read_manifest(path).get("files", {})) | {MANIFEST}
-    theirs = [file for file in path.rglob("*") if file.is_file() and not _is_known(file, path, ours)]
+    theirs = [place for place in path.rglob("*") if not _is_known(place, path, ours)]
     if theirs:
-        name = theirs[0].relative_to(path)
+        name = min(theirs).relative_to(path)
         raise ValueError(f"{path} holds {name}, which no atlas put there; give another place, or move it away")
 
 
-def _is_known(file: Path, folder: Path, ours) -> bool:
-    name = file.relative_to(folder).as_posix()
-    return name in ours or file.name in (".DS_Store", "Thumbs.db", "desktop.ini")
+def _is_known(place: Path, folder: Path, ours) -> bool:
+    """Whether it is a file of ours or of a file manager, or a folder that holds one of ours."""
+    name = place.relative_to(folder).as_posix()
+    if place.is_dir() and not place.is_symlink():
+        return any(file.startswith(f"{name}/") for file in ours)
+    return name in ours or place.name in (".DS_Store", "Thumbs.db", "desktop.ini")

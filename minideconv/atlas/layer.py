@@ -25,6 +25,7 @@ from .pictures import FIRST, MORE, LayerPictures
 
 FACES_A_FILE = FACES_ACROSS**2
 ON_A_SHEET = 12  # maps of the printable figure
+SAMPLED = 8  # maps that are encoded to foretell how many bytes all will take
 THUMBNAIL = 8  # rows and columns at which patches are compared for their variety
 
 
@@ -92,8 +93,19 @@ def _variety(patches: np.ndarray) -> float:
     return float(1 - pairs.mean()) if len(pairs) else 0.0
 
 
-def write_layer(new: NewFolder, net: Network, layer: Layer, patches: bool, step: Callable[[], Any]) -> dict[str, Any]:
-    """Write all files of one layer, and return what the page is told of it; `step` is called after each map."""
+def foretold_size(layer: Layer, patches: bool) -> int:
+    """About how many bytes `write_layer` will write, from a few of the maps."""
+    maps = len(layer.found.active)
+    made = list(encoded_maps(layer, patches, range(0, maps, max(maps // SAMPLED, 1))))
+    faces = [len(jpeg(mosaic([each.face for each in made], FACES_ACROSS)))]
+    faces += [len(jpeg(mosaic([each.patch_face for each in made], FACES_ACROSS)))] * patches
+    sheets = sum(len(each.sheet) + len(each.more or b"") for each in made)
+    data = call("add", layer.name, layer_data(layer, patches, np.zeros(maps)))
+    return len(data) + (sheets + sum(faces)) * maps // len(made)
+
+
+def write_layer(new: NewFolder, layer: Layer, patches: bool, step: Callable[[], Any]) -> dict[str, Any]:
+    """Write the maps and numbers of one layer; returns what the page is told. `step` is called after each map."""
     faces, patch_faces, variety, files = [], [], [], {"files": [], "patches": []}
 
     def flush():
@@ -115,7 +127,6 @@ def write_layer(new: NewFolder, net: Network, layer: Layer, patches: bool, step:
             flush()
         step()
     flush()
-    new.write(f"sheets/{layer.file}.jpg", figure_2(net, layer, patches))
     data = layer_data(layer, patches, variety)
     data["faces"] = {"side": FACE, "columns": FACES_ACROSS, **files}
     new.write(f"data/{layer.file}.js", call("add", layer.name, data))

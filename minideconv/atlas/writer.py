@@ -11,6 +11,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Sequence
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,12 @@ from ..experiments.scanning import Scan, new_scan, opened, photo_shape, rectifie
 from ..network import Network
 from .folder import NewFolder, check_replaceable, is_up_to_date
 from .front import photo_digits, summary, write_card, write_filters, write_front
-from .layer import Layer, call, encoded_maps, write_layer
+from .layer import Layer, call, figure_2, foretold_size, write_layer
 from .page import made_by, page
 from .pictures import TILE, picture_winners
 
 K = 9  # the paper's, and a square of three by three
-SAMPLED = 8  # maps of each layer that are encoded to foretell the size of the folder
+TAKEN = ("photos", "con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10)))
 
 
 def write_atlas(net: Network, photos, out, layers: Sequence[str] | None = None, *, model: str = "", tile: int = TILE,
@@ -59,10 +60,11 @@ def write_atlas(net: Network, photos, out, layers: Sequence[str] | None = None, 
     start = new_scan(net, photos, layers, K)
     options = {"tile": tile, "lean": lean, "photos": show_photos, "model": model_name(net, model)}
     key = {"scan": start.settings, "options": options, "made by": made_by()}
-    if is_up_to_date(out, key):
+    earlier = _earlier_scan(out)
+    if earlier is not None and is_up_to_date(out, key):
         report(f"{out} is up to date")
-        return out, load_scan(out / "atlas.npz")
-    found = _scanned(net, photos, start, out, merge, progress, report)
+        return out, earlier
+    found = _scanned(net, photos, start, earlier, out, merge, progress, report)
     for number, reason in found.skipped.items():
         report(f"skipped {photos.path(number)}: {reason}")
     names = names or getattr(photos, "names", None) or [f"photo {number}" for number in range(len(photos))]
@@ -101,7 +103,15 @@ def model_name(net: Network, model: str) -> str:
     return re.split(r"[/\\]", str(model))[-1] or f"{net.name}.npz"
 
 
-def _scanned(net, photos, start, out, merge, progress, report) -> Scan:
+def _earlier_scan(out: Path) -> Scan | None:
+    """What the atlas that is there was made of; None if there is none, or it cannot be read."""
+    try:
+        return load_scan(out / "atlas.npz")
+    except (ValueError, FileNotFoundError):
+        return None
+
+
+def _scanned(net, photos, start, earlier, out, merge, progress, report) -> Scan:
     """The scan: merged from shards, taken from an atlas that is there, or made."""
     if merge:
         found = merge_scans(merge)
@@ -109,12 +119,9 @@ def _scanned(net, photos, start, out, merge, progress, report) -> Scan:
         if different:
             raise ValueError(f"the shards do not fit this atlas: they are of {different}")
         return found
-    earlier = out / "atlas.npz"
-    if earlier.is_file() and not scan_path(out).is_file():
-        found = load_scan(earlier)
-        if found.done.all() and not differences(found.settings, start.settings):
-            report(f"nothing to scan: {earlier} has these photos")
-            return found
+    if earlier is not None and earlier.done.all() and not differences(earlier.settings, start.settings):
+        report(f"nothing to scan: {out} has these photos already")
+        return earlier
     layers, bar = start.settings["layers"], "scan" if progress else None
     return resumed_scan(net, photos, layers, scan_path(out), K, progress=bar, note=report)
 
@@ -137,44 +144,41 @@ def _write(new: NewFolder, net, photos, found, options, names, progress, report)
         Layer(name, file, found.layers[name], pictures[name], found.photos, flat[name])
         for name, file in safe_names(found.layers).items()
     ]
-    _foretell(new, layers, shown, report)
-    _write_layers(new, net, layers, shown, progress)
     _write_rest(new, net, photos, found, layers, options)
     if shown:
         new.write("data/photos.js", call("photos", photo_names(names, layers)))
+    _foretell(new, layers, shown, report)
+    _write_layers(new, layers, shown, progress)
     del layers, pictures
     shutil.rmtree(work)
 
 
 def _foretell(new, layers, shown, report) -> None:
-    """Say how large the folder will be, from a few maps of each layer; refuse if there is no room for it."""
-    size = sum(new.sizes.values())
-    for layer in layers:
-        maps = len(layer.found.active)
-        some = range(0, maps, max(maps // SAMPLED, 1))
-        made = [len(m.sheet) + len(m.more or b"") for m in encoded_maps(layer, shown, some)]
-        size += int(np.mean(made) * 1.05 * maps)  # faces are the rest
+    """Say how large the folder will be; refuse if there is no room for what is still to be written."""
+    missing = sum(foretold_size(layer, shown) for layer in layers)
+    size = sum(new.sizes.values()) + missing
     free = shutil.disk_usage(new.part).free
     report(f"writing about {megabytes(size)} to {new.path}")
-    if size > free:
-        raise ValueError(f"{new.path} needs about {megabytes(size)}, but {megabytes(free)} are free; try --lean")
+    if missing > free:
+        wanted = f"{new.path} needs about {megabytes(missing)} more, but {megabytes(free)} are free"
+        raise ValueError(f"{wanted}; make room, or leave pictures out with --lean")
 
 
 def megabytes(size: int) -> str:
     return f"{size / 1e6:.0f} MB" if size >= 2e6 else f"{size / 1e3:.0f} kB"
 
 
-def _write_layers(new, net, layers, shown, progress) -> None:
+def _write_layers(new, layers, shown, progress) -> None:
     from tqdm import tqdm
 
     total = sum(len(layer.found.active) for layer in layers)
     with tqdm(total=total, desc="writing", unit=" maps", disable=not progress) as bar:
         for layer in layers:
-            write_layer(new, net, layer, shown, bar.update)
+            write_layer(new, layer, shown, bar.update)
 
 
 def _write_rest(new: NewFolder, net, photos, found, layers, options) -> None:
-    """Everything that is there once: first screen, filters, card, names, numbers, the page itself."""
+    """All but the maps: first screen, filters, card, figures to print, names, numbers, the page itself."""
     from .. import __version__
 
     shown = options["photos"]
@@ -184,12 +188,14 @@ def _write_rest(new: NewFolder, net, photos, found, layers, options) -> None:
         "model": options["model"], "made": f"minideconv {__version__}",
     }  # fmt: skip
     write_card(new, net, layers, shown)
+    for layer in layers:
+        new.write(f"sheets/{layer.file}.jpg", figure_2(net, layer, shown))
     sections = {"photos": shown, "patches": shown, "more": not options["lean"]}
     about = summary(net, photos, found, layers, names, sections)
     new.write("data/summary.json", json.dumps(about, indent=1) + "\n")
     new.write("index.html", page(about, layers))
     new.write(".gitignore", "*\n")
-    numbers = new.part / "atlas.npz"
+    numbers = new.part / "tiles" / "atlas.npz"
     similar = {
         f"{layer.name}.similar": layer.pictures.similar for layer in layers if layer.pictures.similar is not None
     }
@@ -209,9 +215,10 @@ def safe_names(names) -> dict[str, str]:
     >>> safe_names(["relu1", "a/b", "A_b"])
     {'relu1': 'relu1', 'a/b': 'a_b', 'A_b': 'A_b_2'}
     """
-    safe: dict[str, str] = {}
-    for number, name in enumerate(names):
+    safe, taken = {}, set(TAKEN)  # by other files, and by devices of Windows
+    for name in names:
         plain = re.sub(r"[^A-Za-z0-9_-]", "_", name)[:60] or "_"
-        taken = {other.lower() for other in safe.values()}
-        safe[name] = f"{plain}_{number}" if plain.lower() in taken else plain
+        tries = chain([plain], (f"{plain}_{number}" for number in count(2)))
+        safe[name] = next(each for each in tries if each.lower() not in taken)
+        taken.add(safe[name].lower())
     return safe

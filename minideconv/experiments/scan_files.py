@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..files import write_whole
+from ..files import check_writable, write_whole
 from ..weights import read_archive
-from .scanning import EDGES, LayerScan, Scan, TopActivations, joined, new_scan, scan
+from .scanning import EDGES, LayerScan, Scan, TopActivations, check_any, joined, new_scan, scan
 
 FORMAT = 1
 SAVE_EVERY = 5.0  # seconds
@@ -54,10 +54,14 @@ def load_scan(path) -> Scan:
             *top, active, bins = (arrays[f"{name}.{field}"] for field in FIELDS)
             layers[name] = LayerScan(TopActivations(*top), active, bins)
             _check_shapes(layers[name], settings["k"])
+            _check_places(layers[name].top, settings["photos"])
         done = arrays["__done__"]
         if done.dtype != bool or done.shape != (-(-settings["photos"] // settings["batch_size"]),):
             raise ValueError("its batches do not fit its photos")
-        return Scan(settings, layers, done, {int(number): str(why) for number, why in about["skipped"].items()})
+        skipped = {int(number): str(why) for number, why in about["skipped"].items()}
+        if not all(0 <= number < settings["photos"] for number in skipped):
+            raise ValueError("it skipped photos that are not there")
+        return Scan(settings, layers, done, skipped)
     except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
         raise ValueError(f"{path} is no whole scan ({error}); scan again") from None
 
@@ -71,6 +75,14 @@ def _check_shapes(layer: LayerScan, k: int) -> None:
             raise ValueError(f"{field} is {array.dtype} {array.shape}, expected {shape}")
 
 
+def _check_places(top: TopActivations, photos: int) -> None:
+    there = top.image >= 0
+    if top.image.min() < -1 or top.image.max() >= photos or not np.isfinite(top.value[there]).all():
+        raise ValueError("it holds photos that are not there, or activations that are no numbers")
+    if min(top.row[there].min(initial=0), top.column[there].min(initial=0)) < 0:
+        raise ValueError("it holds units that are not there")
+
+
 def resumed_scan(net, photos, layers: Sequence[str], path, k: int = 9, *, batch_size: int | None = None,
                  shard: tuple[int, int] = (1, 1), progress: str | None = None, note=print) -> Scan:  # fmt: skip
     """Scan photos, writing what was found to `path` as it goes; a second call goes on where the first was stopped.
@@ -82,12 +94,13 @@ def resumed_scan(net, photos, layers: Sequence[str], path, k: int = 9, *, batch_
         note: told in one line where it goes on.
     Raises:
         KeyboardInterrupt: with a line that says how far it came, after writing it.
-        ValueError: as `scan`; or there is no such shard.
+        ValueError: as `scan`; or there is no such shard, or `path` cannot be written.
     """
+    check_writable(path)
     start = new_scan(net, photos, layers, k, batch_size)
     batches = shard_batches(len(start.done), *shard)
     if Path(path).is_file():
-        start = _gone_on(load_scan(path), start, path, note)
+        start = _gone_on(_earlier(path), start, path, note)
     keeper = _Keeper(path)
     try:
         found = scan(net, photos, layers, k, batches=batches, start=start, save=keeper, progress=progress)
@@ -98,6 +111,13 @@ def resumed_scan(net, photos, layers: Sequence[str], path, k: int = 9, *, batch_
     if not np.array_equal(found.done, start.done) or not Path(path).is_file():
         save_scan(found, path)
     return found
+
+
+def _earlier(path) -> Scan:
+    try:
+        return load_scan(path)
+    except ValueError:
+        raise ValueError(f"{path} is in the way: it is no scan to go on with; delete it or move it away") from None
 
 
 def _gone_on(earlier: Scan, start: Scan, path, note) -> Scan:
@@ -145,7 +165,7 @@ def merge_scans(paths: Sequence) -> Scan:
     """Put the scans of all parts of a collection together: the same, bit for bit, as one scan of all of it.
 
     Raises:
-        ValueError: if they were made with unlike settings, overlap, or leave photos out.
+        ValueError: if they were made with unlike settings, overlap, or leave photos out; or not one can be used.
     """
     if not paths:
         raise ValueError("merge: give the scans of all shards")
@@ -161,6 +181,7 @@ def merge_scans(paths: Sequence) -> Scan:
     if not found.done.all():
         missing = int((~found.done).sum())
         raise ValueError(f"merge: {missing} of {len(found.done)} batches are missing; finish and give all shards")
+    check_any(found)
     return found
 
 

@@ -9,7 +9,6 @@ Letters: N photos, C feature maps, H rows, W columns, k photos kept for each map
 
 from __future__ import annotations
 
-import hashlib
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..archives import Photos
+from ..archives import Photos, pixels_hash
 from ..backend import Array, array_module, to_device, to_numpy
 from ..layers import ReLU
 from ..network import Network
@@ -124,9 +123,15 @@ def scan(net: Network, photos, layers: Sequence[str], k: int = 9, *, batch_size:
             if save is not None:
                 save(done)
             bar.update(len(some))
-    if done.done.any() and not done.photos:
-        raise ValueError(f"not one of the {len(done.skipped)} photos can be used; the first: {done.skipped[0]}")
+    if done.done.all():  # one shard of many may well hold nothing of use
+        check_any(done)
     return done
+
+
+def check_any(done: Scan) -> None:
+    """Refuse a scan in which not one photo could be used."""
+    if not done.photos:
+        raise ValueError(f"not one of the {len(done.skipped)} photos can be used; the first: {done.skipped[0]}")
 
 
 def top_activations(net: Network, photos, layer: str, k: int = 9, *, batch_size: int | None = None,
@@ -188,7 +193,7 @@ def new_scan(net: Network, photos, layers: Sequence[str], k: int = 9, batch_size
 
 
 def _collection(photos) -> str:
-    return photos.fingerprint() if isinstance(photos, Photos) else hashlib.sha256(photos.tobytes()).hexdigest()
+    return photos.fingerprint() if isinstance(photos, Photos) else pixels_hash(photos)
 
 
 def _no_counts(channels):
