@@ -379,7 +379,7 @@ def test_the_wall_is_sorted_as_one_chooses(page):
 
 def test_the_wall_shows_patches_when_asked(page):
     page.open(page.file, "#relu2")
-    page.asked(3)
+    page.until(lambda: "faces/relu2-0.jpg" in page.requests())
     page.get("[value=patch] + span").click()
     assert page.asked(1) == ["faces/relu2-0-patches.jpg"]
 
