@@ -122,10 +122,10 @@ class Network:
             ValueError: if shapes do not fit, or a value is not finite.
         """
         x = self._checked_input(x)
-        last, names = self.name_of(until), list(self.layers)
+        names = self._names_until(until)
         kept = [self.name_of(name) for name in ([keep] if isinstance(keep, str) else keep or ())]
         steps, previous = {}, None
-        for name in names[: names.index(last) + 1]:
+        for name in names:
             layer = self.layers[name]
             steps[name] = step = Step(name, x, layer.padding, rng)
             try:
@@ -189,13 +189,15 @@ class Network:
         return {f"{name}.{key}": found[f"{name}.{key}"] for name in trained for key in self.layers[name].parameters}
 
     def probabilities(self, x: Array) -> Array:
-        """Softmax of the last layer's logits: (C, H, W, N) -> (classes, N).
+        """Softmax of the last layer's logits, vectors or maps of one pixel: (C, H, W, N) -> (classes, N).
 
         Raises:
             ValueError: if the net has no classifier.
         """
         last = self.name_of(None)
         logits = self.forward(x, keep=(last,))[last]
+        if logits.ndim == 4 and logits.shape[1:3] == (1, 1):
+            logits = logits[:, 0, 0]
         if logits.ndim != 2:
             raise ValueError(f"{self.name} has no classifier: it ends with the maps of {last}")
         return F.softmax(logits)
@@ -222,15 +224,19 @@ class Network:
                 raise ValueError(f"{self.name}, layer {name}: {error}") from None
         return shapes
 
+    def sees_all(self, layer: str) -> bool:
+        """Whether every unit of `layer` sees the whole image: after Flatten, or a mean over whole maps."""
+        return any(self.layers[name].sees_all for name in self._names_until(layer))
+
     def receptive_field(self, layer: str) -> ReceptiveField:
-        """What a unit of `layer` sees, by interval arithmetic from the bottom up; meaningless after Flatten.
+        """What a unit of `layer` sees, by interval arithmetic from the bottom up; meaningless where `sees_all`.
 
         >>> from minideconv import models
         >>> models.build("alexnet", until="pool5").receptive_field("relu5")
         ReceptiveField(size=(163, 163), stride=(16, 16), start=(-66, -66))
         """
         size, stride, start = [1, 1], [1, 1], [0, 0]
-        for name in list(self.layers)[: list(self.layers).index(self.name_of(layer)) + 1]:
+        for name in self._names_until(layer):
             step = self.layers[name]
             for axis in (0, 1):  # vertical, horizontal
                 size[axis] += (step.kernel_size[axis] - 1) * stride[axis]
@@ -242,6 +248,10 @@ class Network:
         from .summary import table
 
         return table(self)
+
+    def _names_until(self, layer):
+        names = list(self.layers)
+        return names[: names.index(self.name_of(layer)) + 1]
 
     def _checked_input(self, x):
         first, layer = next(iter(self.layers.items()))

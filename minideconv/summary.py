@@ -11,12 +11,11 @@ def table(net) -> str:
     Shapes need the net's `input_shape`; without one those columns show a dash.
     """
     shapes = net.output_shapes() if net.input_shape else {}
-    rows, total, flat = [("layer", "operation", "output", "sees", "parameters")], 0, False
+    rows, total = [("layer", "operation", "output", "sees", "parameters")], 0
     for name, layer in net.layers.items():
         count = sum(math.prod(shape) for shape in layer.parameter_shapes().values())
         shape = shapes.get(name, ())
-        flat = flat or len(shape) == 1 or type(layer).__name__ in ("Flatten", "Linear")
-        sees = "all" if flat else " × ".join(map(str, net.receptive_field(name).size))
+        sees = "all" if net.sees_all(name) else " × ".join(map(str, net.receptive_field(name).size))
         rows.append((name, _operation(layer), " × ".join(map(str, shape)) or "-", sees, f"{count:,}" if count else ""))
         total += count
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
@@ -40,6 +39,8 @@ def _operation(layer) -> str:
     return {
         "Conv2d": f"conv {options.get('out_channels')} of{window}{extra}",
         "MaxPool2d": f"max pool{window}{extra}",
+        "AvgPool2d": f"average pool{window}{extra}",
+        "GlobalAvgPool2d": "average of each map",
         "LocalResponseNorm": f"response norm over {options.get('size')}",
         "Linear": f"linear to {options.get('out_features')}",
         "Dropout": f"dropout {options.get('p')}",
