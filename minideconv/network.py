@@ -79,6 +79,8 @@ class Network:
         preprocessing: turns photos into arrays (`images.Preprocessing`), or None where it is not known.
         classes: names of the outputs, or None.
         source, sha256, licence: where weights came from, in words.
+        original_names: {layer: what the file it came from calls it}, or None.
+        softmax: whether that file had a softmax after the last layer, which gives logits here.
     Attributes:
         layers: {name: layer}.
 
@@ -89,7 +91,8 @@ class Network:
     """
 
     def __init__(self, layers, *, name="network", input_shape=None, preprocessing=None, classes=None,
-                 source=None, sha256=None, licence=None, seed: int = 0):  # fmt: skip
+                 source=None, sha256=None, licence=None, original_names=None, softmax: bool = False,
+                 seed: int = 0):  # fmt: skip
         layers = list(layers)
         self.layers: dict[str, Layer] = dict(layers)
         if len(self.layers) != len(layers) or not layers:
@@ -97,6 +100,7 @@ class Network:
         self.name, self.preprocessing, self.classes = name, preprocessing, classes
         self.input_shape = tuple(input_shape) if input_shape else None
         self.source, self.sha256, self.licence = source, sha256, licence
+        self.original_names, self.softmax = original_names, softmax
         _draw_missing(list(self.layers.values()), np.random.default_rng(seed))
 
     def preprocess(self, photos) -> Array:
@@ -106,7 +110,10 @@ class Network:
             ValueError: if the model file does not say how, or a photo cannot be used.
         """
         if self.preprocessing is None:
-            raise ValueError(f"{self.name} does not say how photos are prepared; set net.preprocessing")
+            advice = (
+                "write it into the model file: minideconv convert MODEL.npz NEW.npz --preprocess torchvision|caffe|FILE"
+            )
+            raise ValueError(f"{self.name} does not say how photos are prepared; {advice}")
         return to_device(self.preprocessing(photos))
 
     def forward(self, x: Array, *, until: str | None = None, keep=None, rng=None) -> Trace:
@@ -227,6 +234,12 @@ class Network:
     def sees_all(self, layer: str) -> bool:
         """Whether every unit of `layer` sees the whole image: after Flatten, or a mean over whole maps."""
         return any(self.layers[name].sees_all for name in self._names_until(layer))
+
+    def class_count(self) -> int | None:
+        """How many classes the last layer tells apart: vectors, or maps of one pixel. None if it does not, or if sizes
+        are not known."""
+        shape = list(self.output_shapes().values())[-1] if self.input_shape else ()
+        return shape[0] if shape and shape[1:] in ((), (1, 1)) else None
 
     def receptive_field(self, layer: str) -> ReceptiveField:
         """What a unit of `layer` sees, by interval arithmetic from the bottom up; meaningless where `sees_all`.

@@ -1,0 +1,106 @@
+"""A net as an ONNX file: one node a layer, under the layer's name, and the table that says which.
+
+Preprocessing, class names and where the weights come from go into the file's metadata; a softmax that was taken off
+when the net came in is put back.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from ..backend import to_numpy
+from ..files import write_whole
+from ..network import Network
+from ..weights import describe
+from .onnx_graph import METADATA, imported
+
+OPSET = 13
+TOO_LARGE = 2**31 - 2**20  # bytes: protobuf ends there
+
+
+def save_onnx(net: Network, path: Path) -> None:
+    """Write a net as an ONNX file with any number of images, checked by onnx.
+
+    Raises:
+        ValueError: if onnx is not installed, the weights exceed 2 GB, or the path cannot be written.
+    """
+    onnx = imported()
+    parameters = {name: np.ascontiguousarray(to_numpy(value)) for name, value in net.parameters().items()}
+    if sum(array.nbytes for array in parameters.values()) > TOO_LARGE:
+        raise ValueError(f"{net.name} has more than 2 GB of weights, too many for one ONNX file; use .safetensors")
+    nodes, constants, value = [], dict(parameters), "input"
+    for name, layer in net.layers.items():
+        operator, extra, attributes = OPERATORS[type(layer).__name__](layer)
+        constants.update({f"{name}.{key}": array for key, array in extra.items()})
+        inputs = [value, *(f"{name}.{key}" for key in (*layer.parameters, *extra))]
+        value = f"{name}.output"
+        nodes.append(onnx.helper.make_node(operator, inputs, [value], name=name, **attributes))
+    if net.softmax:
+        nodes.append(onnx.helper.make_node("Softmax", [value], ["probabilities"], name="softmax", axis=1))
+        value = "probabilities"
+    model = _model(onnx, nodes, constants, value, net)
+    onnx.checker.check_model(model, full_check=True)
+    with write_whole(path) as file:
+        file.write(model.SerializeToString())
+
+
+def _model(onnx, nodes, constants, output, net):
+    """The nodes and arrays as a ModelProto, with the net's description as metadata."""
+    number, flat = onnx.TensorProto.FLOAT, output_is_flat(net)
+    shape = net.input_shape or _open_shape(net)
+    images = onnx.helper.make_tensor_value_info("input", number, ["N", *shape])
+    maps = onnx.helper.make_tensor_value_info(output, number, ["N", *([None] if flat else [None] * 3)])
+    arrays = [onnx.numpy_helper.from_array(array, name) for name, array in constants.items()]
+    graph = onnx.helper.make_graph(nodes, net.name, [images], [maps], arrays)
+    model = onnx.helper.make_model(graph, producer_name="minideconv", ir_version=8,
+                                   opset_imports=[onnx.helper.make_opsetid("", OPSET)])  # fmt: skip
+    about = {**describe(net), "layers": list(net.layers)}
+    onnx.helper.set_model_props(model, {METADATA: json.dumps(about, ensure_ascii=False)})
+    return model
+
+
+def output_is_flat(net: Network) -> bool:
+    return any(type(layer).__name__ in ("Flatten", "Linear") for layer in net.layers.values())
+
+
+def _open_shape(net):
+    """The input of a net that does not say its size: channels of the first convolution, any rows and columns."""
+    for layer in net.layers.values():
+        if layer.parameters:
+            first = getattr(layer, "in_channels", None)
+            return [first, "H", "W"] if first else [layer.in_features]
+    return ["C", "H", "W"]
+
+
+def _window(layer) -> dict:
+    (top, bottom), (left, right) = layer.padding
+    return {"kernel_shape": layer.kernel_size, "strides": layer.stride, "pads": [top, left, bottom, right]}
+
+
+def _max_pool(layer):
+    return "MaxPool", {}, {**_window(layer), "ceil_mode": int(layer.ceil_mode)}
+
+
+def _average_pool(layer):
+    return "AveragePool", {}, {**_window(layer), "ceil_mode": int(layer.ceil_mode),
+                               "count_include_pad": int(layer.count_include_pad)}  # fmt: skip
+
+
+def _response_norm(layer):
+    return "LRN", {}, {"size": layer.size, "alpha": layer.alpha, "beta": layer.beta, "bias": layer.k}
+
+
+OPERATORS = {  # layer -> operator, arrays it reads beside its parameters, attributes
+    "Conv2d": lambda layer: ("Conv", {}, {**_window(layer), "group": layer.groups}),
+    "ReLU": lambda layer: ("Relu", {}, {}),
+    "MaxPool2d": _max_pool,
+    "AvgPool2d": _average_pool,
+    "GlobalAvgPool2d": lambda layer: ("GlobalAveragePool", {}, {}),
+    "LocalResponseNorm": _response_norm,
+    "Flatten": lambda layer: ("Flatten", {}, {"axis": 1}),
+    "Linear": lambda layer: ("Gemm", {}, {"transB": 1}),
+    "Dropout": lambda layer: ("Dropout", {"ratio": np.float32(layer.p)}, {}),
+}
