@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from ..layers import Dropout, Layer
+from ..layers import AvgPool2d, Dropout, Layer
 from ..models import ZOO
 from ..weights import layer_entry
 
@@ -17,9 +17,10 @@ STEMS = {
 def zoo_name(layers: list[Layer]) -> str | None:
     """The zoo net that has these layers, all or the convolutional part.
 
-    Dropout does not count: exported nets have lost it.
+    What does nothing to a photo does not count: exporters leave dropout out, and turn torchvision's adaptive pools into
+    averages of single pixels.
     """
-    wanted = [_without_name("", layer) for layer in layers if not isinstance(layer, Dropout)]
+    wanted = [_without_name("", layer) for layer in layers if not _does_nothing(layer)]
     for name, (table, _, _) in ZOO.items():
         for part in (table(), convolutional(table())):
             if wanted == [_without_name(*pair) for pair in _kept(part)]:
@@ -49,17 +50,23 @@ def layer_names(layers: list[Layer]) -> list[str]:
         kind = type(layer).__name__
         number += kind in ("Conv2d", "Linear")
         name = STEMS[kind] + ("" if kind == "Flatten" else str(number))
-        if published and not isinstance(layer, Dropout):
+        if published and not _does_nothing(layer):
             name = next(published)
-        elif published and names:  # dropout is named after what it follows
-            name = "drop" + names[-1].lstrip("abcdefghijklmnopqrstuvwxyz")
+        elif published and names:  # after what it follows
+            name = STEMS[kind] + names[-1].lstrip("abcdefghijklmnopqrstuvwxyz")
         seen[name] += 1
         names.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
     return names
 
 
 def _kept(table):
-    return [(name, layer) for name, layer in table if not isinstance(layer, Dropout)]
+    return [(name, layer) for name, layer in table if not _does_nothing(layer)]
+
+
+def _does_nothing(layer):
+    return isinstance(layer, Dropout) or (
+        isinstance(layer, AvgPool2d) and (layer.kernel_size, layer.stride, layer.spills) == ((1, 1), (1, 1), False)
+    )
 
 
 def _without_name(name, layer):

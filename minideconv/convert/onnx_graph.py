@@ -24,6 +24,10 @@ METADATA = "minideconv"  # where our own files say what ONNX has no place for
 NUMBERS = {"FLOAT": np.float32, "FLOAT16": np.float16, "DOUBLE": np.float64, "INT64": np.int64, "INT32": np.int32}
 
 
+class NodeError(ValueError):
+    """A node that cannot be one of our layers; the message names it."""
+
+
 class Node:
     """One node of a graph: its operator, its name in the file, and what it reads beside the maps."""
 
@@ -57,9 +61,9 @@ class Node:
             raise self.refused(f"its input {self.inputs[place]} is not a constant")
         return array
 
-    def refused(self, why: str) -> ValueError:
+    def refused(self, why: str) -> NodeError:
         """The error that names this node."""
-        return ValueError(f"{self.operator} node {self.name!r}: {why}")
+        return NodeError(f"{self.operator} node {self.name!r}: {why}")
 
 
 class Graph:
@@ -280,6 +284,10 @@ def _axes(value) -> list[int | None]:
     """The sizes of a graph input: (N, C, H, W) or (N, D)."""
     kind = value.type.tensor_type
     sizes = [axis.dim_value if axis.HasField("dim_value") else None for axis in kind.shape.dim]
-    if kind.elem_type != 1 or len(sizes) not in (2, 4) or any(size is not None and size < 1 for size in sizes):
-        raise ValueError(f"its input {value.name} is not float32 (N, C, H, W) or (N, D)")
+    if (
+        kind.elem_type not in (1, 10, 11)
+        or len(sizes) not in (2, 4)
+        or any(size is not None and size < 1 for size in sizes)
+    ):
+        raise ValueError(f"its input {value.name} is not floating point, (N, C, H, W) or (N, D)")
     return sizes

@@ -23,7 +23,7 @@ from ..layers import (
     ReLU,
 )
 from .folding import fold_batch_norm
-from .onnx_graph import Graph, Node
+from .onnx_graph import Graph, Node, NodeError
 
 WIDEST = 1024  # pixels of a kernel, stride or padding; the widest published kernel is 11
 
@@ -65,8 +65,10 @@ def read_layers(graph: Graph) -> Stack:
             raise node.refused(f"there is no layer for it; known are {', '.join(OPERATORS)}")
         try:
             OPERATORS[node.operator](node, stack)
+        except NodeError:
+            raise
         except ValueError as error:
-            raise error if str(error).startswith(node.operator) else node.refused(str(error)) from None
+            raise node.refused(str(error)) from None
         stack.last = node
     if not stack.layers:
         raise ValueError("the graph has no layers")
@@ -98,8 +100,7 @@ def average_pool(node: Node, stack: Stack) -> None:
         _kernel(node), **_window(node, stack, _kernel(node)), ceil_mode=_flag(node, "ceil_mode"),
         count_include_pad=_flag(node, "count_include_pad"),
     )  # fmt: skip
-    if layer.kernel_size != (1, 1) or layer.stride != (1, 1):  # else it does nothing: an adaptive pool of the same size
-        stack.add(layer, node)
+    stack.add(layer, node)
 
 
 def global_average_pool(node: Node, stack: Stack) -> None:

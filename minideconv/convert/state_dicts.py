@@ -65,8 +65,9 @@ def read_pth(path: Path) -> StateDict:
     for key in WRAPPERS:
         if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
             loaded = loaded[key]
-    tensors = {name: value for name, value in loaded.items() if torch.is_tensor(value)} if loaded else {}
-    if not isinstance(loaded, dict) or not tensors or not all(isinstance(name, str) for name in tensors):
+    named = loaded.items() if isinstance(loaded, dict) else ()
+    tensors = {name: value for name, value in named if torch.is_tensor(value)}
+    if not tensors or not all(isinstance(name, str) for name in tensors):
         raise ValueError("it holds no named arrays; save model.state_dict()")
     return {name: Stored(tuple(value.shape), _tensor_reader(value)) for name, value in tensors.items()}
 
