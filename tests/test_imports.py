@@ -24,7 +24,7 @@ ORDER = (  # a file may import from the lines above its own; files of one folder
     ("models", "deconvnet"),
     ("weights",),
     ("official", "checkpoints", "augmentation", "evaluation", "optimizer"),
-    ("datasets", "convert", "fetch"),
+    ("datasets", "convert", "fetch", "folder_evaluation"),
     ("training", "embedded"),
     ("curves",),
     ("sheets", "machine"),
