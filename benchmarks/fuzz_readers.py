@@ -1,14 +1,15 @@
-"""Damage files on purpose and read them: every one must be read, or refused in one line, with little memory and no code run.
+"""Damage files on purpose and read them: each must be read, or refused in one line, in little memory, no code run.
 
-    python benchmarks/fuzz_readers.py --inputs 200000 --seed 0
+    nice -n 19 python benchmarks/fuzz_readers.py --inputs 200000 --seed 0
 
-Writes nothing but a scratch file; prints how many files of each format were read and refused, and what was found. Formats:
-.npz, .onnx, .safetensors, .pth (only with torch). 200,000 inputs took about 12 minutes on one core.
+Prints how many files of each format were read and refused, and what was found; exit status 1 if anything was. Formats:
+.npz, .onnx, .safetensors, .pth (only with torch). Writes nothing but scratch files.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import faulthandler
 import importlib.util
 import io
@@ -39,7 +40,7 @@ def net():
     return Network([
         ("conv1", Conv2d(2, 4, (3, 2), stride=(2, 1), padding=((1, 0), (0, 1)), groups=2)), ("relu1", ReLU()),
         ("norm1", LocalResponseNorm(3)), ("pool1", MaxPool2d(2, ceil_mode=True)), ("mean1", AvgPool2d(2, padding=1)),
-        ("flatten", Flatten()), ("drop1", Dropout(0.25)), ("fc2", Linear(32, 3)),
+        ("flatten", Flatten()), ("drop1", Dropout(0.25)), ("fc2", Linear(24, 3)),
     ], input_shape=(2, 9, 9), name="small", classes=["a", "b", "c"])  # fmt: skip
 
 
@@ -65,11 +66,12 @@ def seeds(folder: Path) -> dict[str, bytes]:
 
 
 def damaged(seed: bytes, suffix: str, rng: np.random.Generator) -> bytes:
-    """One to four mutations of a file: of its bytes, or of what its format means by them."""
+    """One to three mutations of a file: of its bytes, or of what its format means by them."""
     data = bytearray(seed)
-    for _ in range(rng.integers(1, 5)):
+    for _ in range(rng.choice([1, 1, 1, 2, 3])):
         kinds = [flip, flip, cut, copy_block, number, insert, *MEANT[suffix]]
-        data = bytearray(kinds[rng.integers(len(kinds))](data, rng)) or bytearray(1)
+        with contextlib.suppress(Exception):  # after others, one may no longer apply
+            data = bytearray(kinds[rng.integers(len(kinds))](data, rng)) or data
     return bytes(data)
 
 
@@ -106,8 +108,6 @@ def number(data, rng):
 def digits(data, rng):
     """Another number, word or bracket in the text of a header or a description."""
     places = [i for i, sign in enumerate(data) if chr(sign) in '0123456789[]{}",:']
-    if not places:
-        return data
     place = places[rng.integers(len(places))]
     words = (b"-1", b"0", b"99999999999", b"1e999", b"NaN", b"null", b"[", b"{", b'"', b"true", b"2147483648")
     return data[:place] + words[rng.integers(len(words))] + data[place + 1 :]
@@ -117,14 +117,8 @@ def attribute(data, rng):
     """An ONNX file that parses, with one number, name or array of its graph changed."""
     import onnx
 
-    model = onnx.ModelProto()
-    try:
-        model.ParseFromString(bytes(data))
-    except Exception:
-        return data
+    model = onnx.ModelProto.FromString(bytes(data))
     nodes = model.graph.node
-    if not nodes:
-        return data
     node, value = nodes[rng.integers(len(nodes))], int(rng.choice(np.array(NUMBERS[:-1], object)))
     changes = [
         lambda: setattr(node, "op_type", nodes[rng.integers(len(nodes))].op_type),
@@ -142,28 +136,25 @@ def attribute(data, rng):
         lambda: model.graph.initializer[0].__setattr__("data_location", 1),
         lambda: model.graph.initializer[0].__setattr__("data_type", int(rng.integers(0, 24))),
     ]
-    try:
-        changes[rng.integers(len(changes))]()
-    except (IndexError, ValueError, TypeError):  # this node has none
-        pass
+    changes[rng.integers(len(changes))]()
     return model.SerializeToString()
 
 
 def entry(data, rng):
     """An .npz that opens, with one array replaced."""
-    try:
-        with np.load(io.BytesIO(bytes(data)), allow_pickle=False) as archive:
-            arrays = dict(archive)
-    except Exception:
-        return data
-    name = list(arrays)[rng.integers(len(arrays))]
+    with np.load(io.BytesIO(bytes(data)), allow_pickle=False) as archive:
+        arrays = dict(archive)
+    name = "__model__" if rng.random() < 0.4 else list(arrays)[rng.integers(len(arrays))]
     value = arrays[name]
     if name == "__model__":
         arrays[name] = np.array(bytes(digits(bytearray(str(value).encode()), rng)).decode("utf-8", "replace"))
     else:
-        others = (value.astype(">f4"), value[:-1], value * np.float32(np.nan), value.astype(object), value.astype("c8"),
-                  np.float32(1), value[None], value.astype("f2"), np.zeros(value.shape, "S3"))  # fmt: skip
-        arrays[name] = others[rng.integers(len(others))]
+        others = (
+            lambda: value.astype(">f4"), lambda: value.ravel()[:-1], lambda: value * np.float32(np.nan),
+            lambda: value.astype(object), lambda: value.astype("c8"), lambda: np.float32(1), lambda: value[None],
+            lambda: value.astype("f2"), lambda: np.zeros(value.shape, "S3"),
+        )  # fmt: skip
+        arrays[name] = others[rng.integers(len(others))]()
     if rng.random() < 0.2:
         arrays[f"{name}{rng.integers(9)}"] = arrays.pop(name)
     file = io.BytesIO()
@@ -171,7 +162,7 @@ def entry(data, rng):
     return file.getvalue()
 
 
-MEANT = {".npz": [digits, entry, entry], ".onnx": [attribute] * 4, ".safetensors": [digits] * 4, ".pth": [digits]}
+MEANT = {".npz": [digits] + [entry] * 6, ".onnx": [attribute] * 12, ".safetensors": [digits] * 6, ".pth": [digits]}
 
 
 # ------------------------------------------------------------------------------------------------------------ reading
@@ -179,20 +170,20 @@ MEANT = {".npz": [digits, entry, entry], ".onnx": [attribute] * 4, ".safetensors
 
 def outcome(path: Path, table: Path | None) -> str:
     """Read a file: "read", or the kind of refusal. Anything else than a refusal in one line is an AssertionError."""
-    start, stderr = time.perf_counter(), None
+    start = time.perf_counter()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             found = read(path, table=table)
-        assert all(np.isfinite(value).all() for value in found.parameters().values()) or path.suffix == ".onnx"
-        stderr = "read"
+        assert all(np.isfinite(value).all() for value in found.parameters().values())
+        what = "read"
     except ValueError as error:
         text = str(error)
         assert text.isprintable() and len(text) < 1000, f"not one line: {text!r}"
-        stderr = "refused, naming a node" if " node '" in text or isinstance(error, NodeError) else "refused"
+        what = "refused, naming a node" if " node '" in text or isinstance(error, NodeError) else "refused"
     took = time.perf_counter() - start
     assert took < SLOW, f"{took:.1f} s"
-    return stderr
+    return what
 
 
 def fuzz(count: int, seed: int, folder: Path, report=print) -> tuple[Counter, list[str]]:
@@ -229,9 +220,8 @@ def main() -> None:
     for (suffix, what), number in sorted(counts.items()):
         print(f"{suffix:13} {what:24} {number:9,}")
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    print(
-        f"{options.inputs:,} inputs in {time.perf_counter() - start:.0f} s, peak memory grew by {grown:.0f} MiB, {len(found)} found"
-    )
+    took = time.perf_counter() - start
+    print(f"{options.inputs:,} inputs in {took:.0f} s, peak memory grew by {grown:.0f} MiB, {len(found)} found")
     print("\n".join(found[:50]))
     sys.exit(bool(found))
 

@@ -8,6 +8,8 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from ..files import check_writable, one_line
 from ..images import CAFFE, TORCHVISION, Preprocessing
 from ..models import ZOO
@@ -71,8 +73,10 @@ def read(source, *, net: str | None = None, table=None) -> Network:
     try:
         found = _from_onnx(path) if path.suffix == ".onnx" else _from_state_dict(path, net, table and Path(table))
         check_words(found)
+        _check_finite(found)
     except ValueError as error:
-        raise ValueError(f"{path}: {one_line(error, 400)}") from None
+        text = one_line(error, 400)
+        raise ValueError(text if text.startswith(str(path)) else f"{path}: {text}") from None
     if found.source is None:
         _note_source(found, path)
     return found
@@ -114,6 +118,12 @@ def _from_state_dict(path: Path, net: str | None, table: Path | None) -> Network
     if description is not None and not net:
         return state_dicts.from_description(state, description, path)
     return state_dicts.from_zoo(state, net, path)
+
+
+def _check_finite(net: Network) -> None:
+    for name, value in net.parameters().items():
+        if not np.isfinite(value).all():
+            raise ValueError(f"{name} holds NaN or infinity")
 
 
 def _check_maps(net: Network) -> None:
