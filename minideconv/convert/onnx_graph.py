@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..files import one_line
+from .onnx_size import check_size
 
 OLDEST = 7  # operator set: before it BatchNormalization and Dropout meant something else
 LARGEST = 2**28  # numbers of one ConstantOfShape; VGG's fc6 has 2**27
@@ -108,7 +108,8 @@ class Graph:
         while value in readers:
             first, *others = readers[value]
             if others:
-                advice = "; export it with a fixed batch size" if "Shape" in [node.operator for node in others] else ""
+                shape = any(node.operator == "Shape" for node in readers[value])
+                advice = "; export it with a fixed batch size" if shape else ""
                 raise first.refused(f"a net is a chain here, but {others[0].operator} {others[0].name!r} "
                                     f"reads {value} as well{advice}")  # fmt: skip
             if not first.outputs or any(name in readers for name in first.outputs[1:]):
@@ -134,6 +135,7 @@ def read_graph(path: Path) -> Graph:
         ValueError: if onnx is not installed, the file is damaged, or its graph is no chain.
     """
     onnx = imported()
+    check_size(path)
     try:
         model = onnx.load(str(path), load_external_data=False)
         onnx.checker.check_model(str(path))
@@ -160,19 +162,11 @@ def _constants(graph, owner) -> dict[str, Any]:
     """{name: TensorProto, or the Node that makes it}: everything that does not depend on the image."""
     if graph.sparse_initializer:
         raise ValueError("it has sparse weights; export it with dense ones")
-    found = {}
-    for tensor in graph.initializer:
-        if tensor.name in found:
-            raise ValueError(f"two initializers are called {tensor.name!r}")
-        found[tensor.name] = tensor
+    found = {tensor.name: tensor for tensor in graph.initializer}
     for proto in graph.node:
-        fixed = proto.op_type in ("Constant", "ConstantOfShape") or (
-            proto.op_type == "Identity" and list(proto.input) and proto.input[0] in found
-        )
-        for name in proto.output if fixed else ():
-            if name in found:
-                raise ValueError(f"two constants are called {name!r}")
-            found[name] = Node(proto, owner)
+        shared = proto.op_type == "Identity" and list(proto.input) and proto.input[0] in found
+        if proto.op_type in ("Constant", "ConstantOfShape") or shared:
+            found.update({name: Node(proto, owner) for name in proto.output})
     return found
 
 
@@ -194,7 +188,7 @@ def tensor_array(tensor, folder: Path) -> np.ndarray:
         _check_external(tensor, folder, size)
         copied = TensorProto()
         copied.CopyFrom(tensor)
-        external_data_helper.load_external_data_for_tensor(copied, str(folder))  # refuses to leave the folder
+        external_data_helper.load_external_data_for_tensor(copied, str(folder))
         tensor = copied
     elif tensor.HasField("raw_data") and len(tensor.raw_data) != size:
         raise ValueError(f"{tensor.name!r} has shape {tuple(tensor.dims)}, but {len(tensor.raw_data)} bytes")
@@ -206,19 +200,16 @@ def tensor_array(tensor, folder: Path) -> np.ndarray:
 
 
 def _check_external(tensor, folder, size) -> None:
-    """Refuse external data that lie elsewhere, or are not as long as the array."""
+    """Refuse external data that are not as long as the array. The checker has seen to it that they lie beside."""
     where = {entry.key: entry.value for entry in tensor.external_data}
-    location = where.get("location", "")
-    path = folder / location
-    inside = location and not os.path.isabs(location) and path.resolve().is_relative_to(folder.resolve())
-    if not inside or not path.is_file():
-        raise ValueError(f"{tensor.name!r} lies in {location!r}; it must be a file beside the ONNX file")
+    location = where["location"]
+    there = (folder / location).stat().st_size
     try:
         offset = int(where.get("offset", 0))
-        length = int(where.get("length", path.stat().st_size - offset))
+        length = int(where.get("length", there - offset))
     except ValueError:
         raise ValueError(f"{tensor.name!r} has no usable place in {location!r}") from None
-    if offset < 0 or length != size or offset + length > path.stat().st_size:
+    if offset < 0 or length != size or offset + length > there:
         raise ValueError(f"{tensor.name!r} of {size} bytes is not whole in {location!r}; copy that file again")
 
 

@@ -69,11 +69,17 @@ def read_pth(path: Path) -> StateDict:
     tensors = {name: value for name, value in named if torch.is_tensor(value)}
     if not tensors or not all(isinstance(name, str) for name in tensors):
         raise ValueError("it holds no named arrays; save model.state_dict()")
-    return {name: Stored(tuple(value.shape), _tensor_reader(value)) for name, value in tensors.items()}
+    return {name: Stored(tuple(value.shape), _tensor_reader(name, value)) for name, value in tensors.items()}
 
 
-def _tensor_reader(tensor):
-    return lambda: tensor.detach().float().numpy()
+def _tensor_reader(name, tensor):
+    def read():
+        try:
+            return tensor.detach().float().numpy()
+        except Exception as error:  # sparse, quantized, without storage …
+            raise ValueError(f"{name} cannot be read ({one_line(error)}); save it as float32") from None
+
+    return read
 
 
 def read_safetensors(path: Path) -> tuple[StateDict, dict[str, Any] | None]:
