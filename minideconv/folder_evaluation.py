@@ -34,6 +34,9 @@ def evaluate_folders(
     crop, found, truths, batch = _cropping(net, ten_crop), [], [], []
     problems = [f"{photos.path(i)} lies in no class folder" for i in range(len(photos)) if i not in labels]
     for index, pixels, problem in photos.map(crop, list(labels), progress="evaluate" if progress else None):
+        if not problem and not ten_crop and pixels.shape[:2] != net.input_shape[1:]:
+            seen, wanted = ("{} x {} pixels".format(*shape) for shape in (pixels.shape, net.input_shape[1:]))
+            problem = f"{photos.path(index)} is {seen}, but {net.name} takes {wanted}"
         if problem:
             problems.append(problem)
             continue
@@ -82,7 +85,7 @@ def _labels(net: Network, names: list[str]) -> tuple[dict[int, int], str]:
 
 def _cropping(net: Network, ten_crop: bool) -> Callable:
     """A function from a photo to (H, W, C) uint8: what the net sees, or the square that ten crops are cut out of."""
-    prepared, size = net.preprocessing, net.input_shape[1:]
+    prepared = net.preprocessing
     if ten_crop:
         if prepared.resize is None:
             raise ValueError(
@@ -94,9 +97,6 @@ def _cropping(net: Network, ten_crop: bool) -> Callable:
 
     def crop(photo):
         pixels = np.asarray(prepared.crop_photo(photo))
-        if not ten_crop and pixels.shape[:2] != size:
-            found, wanted = ("{} x {} pixels".format(*shape[:2]) for shape in (pixels.shape, size))
-            raise ValueError(f"{photo.filename} is {found}, but {net.name} takes {wanted}")
         return pixels if pixels.ndim == 3 else pixels[..., None]
 
     return crop
