@@ -2,7 +2,9 @@
 
 import json
 import pickle
+import re
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from test_convert_onnx import assert_same_net, described
 from minideconv import Network, load_model, models, save_model, to_device, to_numpy
 from minideconv.convert import convert, read, write
 from minideconv.convert.state_dicts import torch_places
-from minideconv.images import CAFFE, TORCHVISION
+from minideconv.images import CAFFE, TORCHVISION, Preprocessing
 from minideconv.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU
 from minideconv.models import ZOO
 
@@ -170,6 +172,17 @@ def test_arrays_that_do_not_fit_the_table_are_refused(changes, message, suffix, 
     with pytest.raises(ValueError, match=message) as caught:
         convert(path, tmp_path / "net.npz", table=table_for(tmp_path))
     assert str(path) in str(caught.value) and not (tmp_path / "net.npz").exists()
+
+
+def test_the_examples_of_the_documentation_are_read(tmp_path):
+    text = (Path(__file__).parent.parent / "docs/weights.md").read_text(encoding="utf-8")
+    preprocessing, table = re.findall(r"```json\n(.*?)```", text, flags=re.DOTALL)
+    assert Preprocessing.from_dict(json.loads(preprocessing)).channels == "BGR"
+    (tmp_path / "table.json").write_text(table)
+    shapes = {"features.0.weight": (16, 3, 3, 3), "features.0.bias": 16, "classifier.1.weight": (10, 16384),
+              "classifier.1.bias": 10, **{f"features.1.{key[10:]}": 16 for key in NORM}}  # fmt: skip
+    state = {name: np.ones(shape, np.float32) for name, shape in shapes.items()}
+    assert read(saved(state, tmp_path), table=tmp_path / "table.json").class_count() == 10
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"layers": 3}', '{"layers": [{"type": "ReLU"}]}', "[" * 10000])

@@ -25,6 +25,9 @@ PUBLISHED = {
     "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0": Published(
         "torchvision's VGG16, vgg16-397923af.pth", TORCHVISION_LICENCE, TORCHVISION
     ),
+    "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44": Published(
+        "torchvision's VGG19, vgg19-dcbb9e9d.pth", TORCHVISION_LICENCE, TORCHVISION
+    ),
     "6b0da9510f27f234ee96a85dc3809dd210150fdefad87f6850f9788513216945": Published(
         "BVLC AlexNet, bvlcalexnet-12.onnx of the ONNX model zoo", "BSD-3-Clause (ONNX model zoo)", None
     ),
