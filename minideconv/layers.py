@@ -23,7 +23,7 @@ from typing import Any
 
 from . import functional as F
 from .backend import Array, array_module
-from .functional.geometry import output_shape, pad_pairs, pair
+from .functional.geometry import output_shape, pad_pairs, pair, whole
 from .functional.pooling import window_arguments
 
 RULES = ("gradient", "deconvnet", "guided")
@@ -147,9 +147,11 @@ class Conv2d(Layer):
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size, *, stride=1, padding=0, groups: int = 1,
                  has_bias: bool = True):  # fmt: skip
-        if groups < 1 or in_channels % groups or out_channels % groups:
+        self.in_channels = whole(in_channels, "Conv2d: in_channels")
+        self.out_channels = whole(out_channels, "Conv2d: out_channels")
+        self.groups, self.has_bias = whole(groups, "Conv2d: groups"), bool(has_bias)
+        if in_channels % groups or out_channels % groups:
             raise ValueError(f"Conv2d: {in_channels} -> {out_channels} channels cannot be split into {groups} groups")
-        self.in_channels, self.out_channels, self.groups, self.has_bias = in_channels, out_channels, groups, has_bias
         self.kernel_size, self.stride = pair(kernel_size, "kernel_size"), pair(stride, "stride")
         self.padding = pad_pairs(padding)
         self.weight: Any = None
@@ -189,7 +191,7 @@ class MaxPool2d(Layer):
 
     def __init__(self, kernel_size, *, stride=None, padding=0, ceil_mode: bool = False):
         self.kernel_size, self.stride, self.padding = window_arguments("MaxPool2d", kernel_size, stride, padding)
-        self.ceil_mode = ceil_mode
+        self.ceil_mode = bool(ceil_mode)
 
     def up(self, x, step):
         y, step.switches = F.max_pool2d(
@@ -215,7 +217,7 @@ class AvgPool2d(Layer):
 
     def __init__(self, kernel_size, *, stride=None, padding=0, ceil_mode: bool = False, count_include_pad: bool = True):
         self.kernel_size, self.stride, self.padding = window_arguments("AvgPool2d", kernel_size, stride, padding, None)
-        self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
+        self.ceil_mode, self.count_include_pad = bool(ceil_mode), bool(count_include_pad)
 
     @property
     def spills(self):
@@ -258,9 +260,16 @@ class LocalResponseNorm(Layer):
     options = ("size", "alpha", "beta", "k")
 
     def __init__(self, size: int = 5, *, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0):
-        if size < 1 or size % 2 == 0:
+        self.size, self.alpha, self.beta, self.k = (
+            whole(size, "LocalResponseNorm: size"),
+            float(alpha),
+            float(beta),
+            float(k),
+        )
+        if self.size % 2 == 0:
             raise ValueError(f"LocalResponseNorm: size is {size}; it must be a positive odd number of channels")
-        self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
+        if not all(map(math.isfinite, (self.alpha, self.beta, self.k))):
+            raise ValueError(f"LocalResponseNorm: alpha, beta, k are {alpha}, {beta}, {k}; they must be finite")
 
     def up(self, x, step):
         return F.local_response_norm(x, self.size, self.alpha, self.beta, self.k)
@@ -296,7 +305,9 @@ class Linear(Layer):
     options = ("in_features", "out_features", "has_bias")
 
     def __init__(self, in_features: int, out_features: int, *, has_bias: bool = True):
-        self.in_features, self.out_features, self.has_bias = in_features, out_features, has_bias
+        self.in_features = whole(in_features, "Linear: in_features")
+        self.out_features = whole(out_features, "Linear: out_features")
+        self.has_bias = bool(has_bias)
         self.weight: Any = None
         self.bias: Any = None
 

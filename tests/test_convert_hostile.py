@@ -92,6 +92,13 @@ def test_a_shape_of_a_million_axes_is_refused(tmp_path):
     refused(saved(chain(*nodes, arrays=arrays), tmp_path), "it has no shape, or no number")
 
 
+def test_many_small_constants_of_gigabytes_are_refused(tmp_path):
+    arrays = [numpy_helper.from_array(np.array([2**13, 2**13, 2, 2], np.int64), "s")]
+    nodes = [("ConstantOfShape", ["s"], ["w"]), ("Conv", ["x", "w"], ["a"]), ("Conv", ["a", "w"], ["b"]),
+             ("Conv", ["b", "w"], ["y0"])]  # fmt: skip
+    refused(saved(chain(*nodes, arrays=arrays, shape=(1, 2**13, 6, 5)), tmp_path), "it has 805,306,368 parameters")
+
+
 @pytest.mark.parametrize("dims", [[10**12], [4, 1, 3, 3], [2**62, 4]])
 def test_a_weight_that_is_not_as_large_as_it_claims_is_refused(dims, tmp_path):
     model = graph([conv()], {"w": W})

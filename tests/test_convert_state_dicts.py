@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from draw import assert_equal
+from draw import assert_close, assert_equal
 from test_convert_onnx import assert_same_net, described
 
 from minideconv import Network, load_model, models, save_model, to_device, to_numpy
@@ -98,6 +98,23 @@ def test_a_net_goes_out_with_torchvisions_names_and_comes_back_identical(tmp_pat
     write(net, tmp_path / "net.safetensors")
     assert set(safetensors_numpy.load_file(tmp_path / "net.safetensors")) >= {"features.0.weight", "classifier.1.bias"}
     assert_same_net(read(tmp_path / "net.safetensors"), net)
+
+
+def test_what_goes_out_is_what_a_model_built_as_torchvisions_loads(tmp_path):
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import load_file
+    from torch_twin import twin
+
+    net = models.build("zfnet28", seed=2)
+    write(net, tmp_path / "net.safetensors")
+    modules = list(twin(models.build("zfnet28")).children())
+    place = [type(module) for module in modules].index(torch.nn.Flatten)
+    model = torch.nn.Module()
+    model.features, model.classifier = torch.nn.Sequential(*modules[:place]), torch.nn.Sequential(*modules[place + 1 :])
+    model.load_state_dict(load_file(tmp_path / "net.safetensors"))
+    x = np.random.default_rng(0).standard_normal((1, 28, 28, 2)).astype(np.float32)
+    theirs = model.classifier(model.features(torch.from_numpy(x.transpose(3, 0, 1, 2).copy())).flatten(1))
+    assert_close(net.forward(to_device(x))["fc4"], theirs.detach().numpy().T, 1e-5)
 
 
 def test_a_net_that_is_not_of_the_zoo_goes_out_under_its_own_names(tmp_path):

@@ -317,7 +317,7 @@ def test_dropout_masks_the_way_down_as_it_masked_the_way_up(rng):
 REFUSED = {
     "channels in groups": (lambda: Conv2d(3, 4, 3, groups=2), ["Conv2d: 3 -> 4 channels", "2 groups"]),
     "filters in groups": (lambda: Conv2d(4, 3, 3, groups=2), ["Conv2d: 4 -> 3 channels", "2 groups"]),
-    "no groups": (lambda: Conv2d(4, 4, 3, groups=0), ["Conv2d", "0 groups"]),
+    "no groups": (lambda: Conv2d(4, 4, 3, groups=0), ["Conv2d", "groups is 0", "whole number"]),
     "kernel 0": (lambda: Conv2d(3, 4, 0), ["kernel_size is 0", "at least 1"]),
     "half a stride": (lambda: Conv2d(3, 4, 3, stride=0.5), ["stride is 0.5", "(vertical, horizontal)"]),
     "negative padding": (lambda: Conv2d(3, 4, 3, padding=-1), ["padding is -1", "negative"]),
@@ -325,7 +325,7 @@ REFUSED = {
     "pooling padding": (lambda: MaxPool2d(2, padding=2), ["MaxPool2d: padding (2, 2)", "smaller than the kernel, 2"]),
     "pooling taps": (lambda: MaxPool2d(17), ["MaxPool2d", "(17, 17)", "256 taps"]),
     "even size": (lambda: LocalResponseNorm(4), ["LocalResponseNorm: size is 4", "positive odd"]),
-    "no size": (lambda: LocalResponseNorm(-1), ["LocalResponseNorm: size is -1", "positive odd"]),
+    "no size": (lambda: LocalResponseNorm(-1), ["LocalResponseNorm: size is -1", "at least 1"]),
     "certain dropout": (lambda: Dropout(1.0), ["Dropout: p is 1.0", "below 1"]),
     "negative dropout": (lambda: Dropout(-0.1), ["Dropout: p is -0.1", "at least 0"]),
     "dropout of NaN": (lambda: Dropout(float("nan")), ["Dropout: p is nan"]),

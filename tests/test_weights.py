@@ -110,6 +110,13 @@ def _layer(number, **entries):
         (lambda d: d.pop("classes"), "lacks or does not know 'classes'"),
         (_layer(0, type="Attention"), "lacks or does not know 'Attention'"),
         (_layer(0, dilation=2), "does not fit together: .*dilation"),
+        (_layer(0, out_channels=16.0), r"does not fit together: Conv2d: out_channels is 16\.0; give a whole number"),
+        (
+            _layer(1, type="LocalResponseNorm", size=float("nan")),
+            "does not fit together: LocalResponseNorm: size is nan; give a whole number",
+        ),
+        (_layer(1, type="LocalResponseNorm", size=3, k=float("inf")), "alpha, beta, k are .*; they must be finite"),
+        (_layer(-1, out_features=-10), "does not fit together: Linear: out_features is -10; give a whole number"),
         (_layer(3, in_channels=7), "does not fit together: .*layer conv2: Conv2d expects maps of shape"),
         (lambda d: d.update(classes=5), "classes must be a list of names"),
         (lambda d: d.update(classes=["a"]), "there are 1 class names for 10 outputs"),

@@ -20,9 +20,11 @@ from .names import layer_names, zoo_name
 from .published import PUBLISHED
 
 PRESETS = {"torchvision": TORCHVISION, "caffe": CAFFE}
-READ = (".onnx", ".pth", ".pt", ".safetensors", ".npz")
-WRITTEN = (".npz", ".onnx", ".safetensors")
+STATE_DICTS = (".pth", ".pt", ".safetensors")
+READ = (".onnx", *STATE_DICTS, ".npz")
+WRITERS = {".npz": save_model, ".onnx": onnx_out.save_onnx, ".safetensors": state_dicts.save_safetensors}
 LARGEST_MAP = 2**28  # numbers of one image's maps; VGG's largest have 2**21.6
+MOST_PARAMETERS = 2**29  # of all layers; VGG19 has 2**27.1
 
 
 def convert(source, out, *, net: str | None = None, table=None, preprocess: str | None = None, classes=None,
@@ -43,8 +45,8 @@ def convert(source, out, *, net: str | None = None, table=None, preprocess: str 
         ValueError: if the source cannot be read whole, or `out` not be written; nothing is written then.
     """
     out = Path(out)
-    if out.suffix not in WRITTEN:
-        raise ValueError(f"cannot write {out}: the name must end in {', '.join(WRITTEN)}")
+    if out.suffix not in WRITERS:
+        raise ValueError(f"cannot write {out}: the name must end in {', '.join(WRITERS)}")
     check_writable(out)
     found = read(source, net=net, table=table)
     if preprocess is not None:
@@ -60,8 +62,8 @@ def convert(source, out, *, net: str | None = None, table=None, preprocess: str 
 def read(source, *, net: str | None = None, table=None) -> Network:
     """The net in a file of any format; arguments as for `convert`."""
     path = Path(source).expanduser()
-    if (net or table) and (path.suffix not in (".pth", ".pt", ".safetensors") or (net and table)):
-        raise ValueError("--net or --table, one of them, is for state dicts: .pth, .pt and .safetensors")
+    if (net or table) and (path.suffix not in STATE_DICTS or (net and table)):
+        raise ValueError("--net or --table, one of them, is for state dicts: .pth, .pt, .safetensors")
     if net and net not in ZOO:
         raise ValueError(f"there is no network {net!r}; the zoo has {', '.join(ZOO)}")
     if str(source) in ZOO or path.suffix == ".npz":
@@ -73,7 +75,7 @@ def read(source, *, net: str | None = None, table=None) -> Network:
     try:
         found = _from_onnx(path) if path.suffix == ".onnx" else _from_state_dict(path, net, table and Path(table))
         check_words(found)
-        _check_finite(found)
+        _check_numbers(found)
     except ValueError as error:
         text = one_line(error, 400)
         raise ValueError(text if text.startswith(str(path)) else f"{path}: {text}") from None
@@ -84,9 +86,7 @@ def read(source, *, net: str | None = None, table=None) -> Network:
 
 def write(net: Network, path: Path) -> None:
     """Write a net in the format of the path's ending."""
-    {".npz": save_model, ".onnx": onnx_out.save_onnx, ".safetensors": state_dicts.save_safetensors}[path.suffix](
-        net, path
-    )
+    WRITERS[path.suffix](net, path)
 
 
 def _from_onnx(path: Path) -> Network:
@@ -98,21 +98,23 @@ def _from_onnx(path: Path) -> Network:
     shape = None if None in graph.input_shape else graph.input_shape
     prepared = about.pop("preprocessing", None)
     usual = {"name": zoo_name(stack.layers) or path.stem, "original_names": dict(zip(names, stack.origins))}
-    about = {
-        key: about[key] for key in ("name", "classes", "source", "sha256", "licence", "original_names") if key in about
-    }
+    words = ("name", "classes", "source", "sha256", "licence", "original_names")
+    about = {**usual, **{word: about[word] for word in words if word in about}}
     net = Network(
         zip(names, stack.layers), input_shape=shape, softmax=stack.softmax,
-        preprocessing=Preprocessing.from_dict(prepared) if prepared else None, **{**usual, **about},
+        preprocessing=Preprocessing.from_dict(prepared) if prepared else None, **about,
     )  # fmt: skip
-    _check_maps(net)
+    for name, maps in (net.output_shapes() if shape else {}).items():
+        if math.prod(maps) > LARGEST_MAP:
+            raise ValueError(f"the maps of {name} are {' × '.join(map(str, maps))}, larger than any net's")
     return net
 
 
 def _from_state_dict(path: Path, net: str | None, table: Path | None) -> Network:
-    state, description = (
-        state_dicts.read_safetensors(path) if path.suffix == ".safetensors" else (state_dicts.read_pth(path), None)
-    )
+    if path.suffix == ".safetensors":
+        state, description = state_dicts.read_safetensors(path)
+    else:
+        state, description = state_dicts.read_pth(path), None
     if table:
         return state_dicts.from_table(state, table, path)
     if description is not None and not net:
@@ -120,17 +122,13 @@ def _from_state_dict(path: Path, net: str | None, table: Path | None) -> Network
     return state_dicts.from_zoo(state, net, path)
 
 
-def _check_finite(net: Network) -> None:
+def _check_numbers(net: Network) -> None:
+    count = sum(value.size for value in net.parameters().values())
+    if count > MOST_PARAMETERS:
+        raise ValueError(f"it has {count:,} parameters; {MOST_PARAMETERS:,} are read at most")
     for name, value in net.parameters().items():
         if not np.isfinite(value).all():
             raise ValueError(f"{name} holds NaN or infinity")
-
-
-def _check_maps(net: Network) -> None:
-    """Refuse a net whose maps no memory holds, before anybody runs it."""
-    for name, shape in (net.output_shapes() if net.input_shape else {}).items():
-        if math.prod(shape) > LARGEST_MAP:
-            raise ValueError(f"the maps of {name} are {' × '.join(map(str, shape))}, larger than any net's")
 
 
 def _note_source(net: Network, path: Path) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..backend import to_numpy
 from ..files import write_whole
+from ..layers import Flatten, Linear
 from ..network import Network
 from ..weights import describe
 from .onnx_graph import METADATA, imported
@@ -54,7 +55,8 @@ def save_onnx(net: Network, path: Path) -> None:
 
 def _model(onnx, nodes, constants, output, net):
     """The nodes and arrays as a ModelProto, with the net's description as metadata."""
-    number, flat = onnx.TensorProto.FLOAT, output_is_flat(net)
+    number = onnx.TensorProto.FLOAT
+    flat = any(isinstance(layer, (Flatten, Linear)) for layer in net.layers.values())
     shape = net.input_shape or _open_shape(net)
     images = onnx.helper.make_tensor_value_info("input", number, ["N", *shape])
     maps = onnx.helper.make_tensor_value_info(output, number, ["N", *([None] if flat else [None] * 3)])
@@ -65,10 +67,6 @@ def _model(onnx, nodes, constants, output, net):
     about = {**describe(net), "layers": list(net.layers)}
     onnx.helper.set_model_props(model, {METADATA: json.dumps(about, ensure_ascii=False)})
     return model
-
-
-def output_is_flat(net: Network) -> bool:
-    return any(type(layer).__name__ in ("Flatten", "Linear") for layer in net.layers.values())
 
 
 def _open_shape(net):

@@ -239,11 +239,12 @@ def _filled(net: Network, state: StateDict, places: dict[str, str], norms: dict[
     _check_shapes(state, wanted)
     arrays = {f"{name}.{key}": state[f"{places.get(name, name)}.{key}"].read()
               for name, layer in net.layers.items() for key in layer.parameters}  # fmt: skip
-    fill(net, arrays, path)
     for name, place in norms.items():
         layer = net.layers[name]
+        layer.weight, layer.bias = arrays[f"{name}.weight"], arrays.get(f"{name}.bias")
         fold_batch_norm(layer, *(state[f"{place}.{key}"].read() for key in NORM_KEYS), 1e-5)
-        layer.weight, layer.bias = layer.weight.astype(np.float32), layer.bias.astype(np.float32)
+        arrays.update({f"{name}.{key}": getattr(layer, key).astype(np.float32) for key in layer.parameters})
+    fill(net, arrays, path)
     net.original_names = {name: places[name] + (f" + {norms[name]}" if name in norms else "") for name in places}
     return net
 
