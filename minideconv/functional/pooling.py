@@ -104,14 +104,12 @@ def avg_pool2d(x: Array, kernel_size, *, stride=None, padding=0, ceil_mode: bool
     """
     kernel_size, stride, padding = window_arguments("avg_pool2d", kernel_size, stride, padding, most=None)
     _check_maps("avg_pool2d", x)
-    out = output_shape(x.shape[1:3], kernel_size, stride, padding, ceil_mode)
-    reach, counts = _reach(x.shape, kernel_size, stride, padding, out), np.ones((1, 1, 1, 1), x.dtype)
-    for axis, lengths in enumerate(zip(x.shape[1:3], kernel_size, stride, padding, out), start=1):
-        counts = counts * np.expand_dims(
-            _window_lengths(*lengths, count_include_pad), [a for a in range(4) if a != axis]
-        )
-    counts = array_module(x).asarray(counts, dtype=x.dtype)  # (1, OH, OW, 1)
-    y = array_module(x).zeros((len(x), *out, x.shape[3]), dtype=x.dtype)
+    xp, out = array_module(x), output_shape(x.shape[1:3], kernel_size, stride, padding, ceil_mode)
+    reach = _reach(x.shape, kernel_size, stride, padding, out)
+    axes = zip(x.shape[1:3], kernel_size, stride, padding, out)
+    rows, columns = (_window_lengths(*axis, count_include_pad) for axis in axes)
+    counts = xp.asarray(np.outer(rows, columns)[None, :, :, None], dtype=x.dtype)  # (1, OH, OW, 1)
+    y = xp.zeros((len(x), *out, x.shape[3]), dtype=x.dtype)
 
     def work(slabs):
         for some in slabs:
@@ -121,7 +119,7 @@ def avg_pool2d(x: Array, kernel_size, *, stride=None, padding=0, ceil_mode: bool
             total /= counts
 
     share(work, _slabs(y), y)
-    return y, array_module(x).broadcast_to(counts, (1, *y.shape[1:]))
+    return y, xp.broadcast_to(counts, (1, *y.shape[1:]))
 
 
 def avg_pool2d_transpose(y: Array, counts: Array, x_shape, kernel_size, *, stride=None, padding=0) -> Array:
@@ -146,6 +144,7 @@ def avg_pool2d_transpose(y: Array, counts: Array, x_shape, kernel_size, *, strid
 
 def global_avg_pool2d(x: Array) -> Array:
     """The mean of every map: (C, H, W, N) -> (C, 1, 1, N). Not in the paper."""
+    _check_maps("global_avg_pool2d", x)
     return x.mean(axis=(1, 2), keepdims=True)
 
 
