@@ -305,11 +305,31 @@ def test_a_pickle_with_code_is_refused_and_never_run(tmp_path):
     for number, value in enumerate((Exploding(), {"features.0.weight": Exploding()})):
         path = tmp_path / f"net{number}.pth"
         torch.save(value, path)
-        with pytest.raises(ValueError, match=r"or holds more than arrays; save model\.state_dict\(\)"):
+        with pytest.raises(ValueError, match=r"it holds more than arrays, or is damaged; save model\.state_dict\(\)"):
             read(path)
-        path.write_bytes(pickle.dumps(value))
-        with pytest.raises(ValueError, match=r"or holds more than arrays; save model\.state_dict\(\)"):
+        path.write_bytes(pickle.dumps(value, protocol=2))
+        with pytest.raises(ValueError, match=r"it holds more than arrays, or is damaged; save model\.state_dict\(\)"):
             read(path)
+
+
+@pytest.mark.parametrize("key", ["state_dict", "model_state_dict", "model"])
+def test_the_state_dict_of_a_checkpoint_is_found(key, tmp_path):
+    torch = pytest.importorskip("torch")
+    state = {name: torch.from_numpy(array) for name, array in STATE.items()}
+    torch.save({key: state, "epoch": 3, "optimizer": {}}, tmp_path / "net.pth")
+    net = read(tmp_path / "net.pth", table=table_for(tmp_path))
+    assert_equal(net.layers["last"].weight, STATE["head.weight"])
+
+
+@pytest.mark.parametrize("kind", ["sparse", "meta"])
+def test_a_tensor_without_plain_numbers_is_refused_by_name(kind, tmp_path):
+    torch = pytest.importorskip("torch")
+    state = {name: torch.from_numpy(array) for name, array in STATE.items()}
+    weight = state["head.weight"]
+    state["head.weight"] = weight.to_sparse() if kind == "sparse" else weight.to("meta")
+    torch.save(state, tmp_path / "net.pth")
+    with pytest.raises(ValueError, match=r"head\.weight cannot be read|it holds more than arrays"):
+        read(tmp_path / "net.pth", table=table_for(tmp_path))
 
 
 def test_a_whole_model_says_to_save_its_state_dict(tmp_path):

@@ -10,6 +10,7 @@ state dict a layer's weight and bias are, and "batch_norm" where the batch norma
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -59,9 +60,10 @@ def read_pth(path: Path) -> StateDict:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except (FileNotFoundError, PermissionError, MemoryError):
         raise
+    except pickle.UnpicklingError:  # torch's own message advises to run the pickle
+        raise ValueError("it holds more than arrays, or is damaged; save model.state_dict()") from None
     except Exception as error:  # a broken pickle may raise nearly anything
-        reason = one_line(error)
-        raise ValueError(f"it is damaged, or holds more than arrays; save model.state_dict() ({reason})") from None
+        raise ValueError(f"it is damaged or no file of PyTorch ({one_line(error, 100)}); get it again") from None
     for key in WRAPPERS:
         if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
             loaded = loaded[key]
@@ -169,7 +171,10 @@ def from_description(state: StateDict, description, path: Path) -> Network:
     if not isinstance(description, dict) or description.pop("format", None) != FORMAT:
         raise ValueError(f"its description is not of format {FORMAT}; give --net or --table")
     net = network_of(description, path)
-    return _filled(net, state, _own_places(net), {}, path)
+    names = net.original_names
+    net = _filled(net, state, _own_places(net), {}, path)
+    net.original_names = names  # those of the file before
+    return net
 
 
 def from_zoo(state: StateDict, name: str | None, path: Path) -> Network:
