@@ -213,6 +213,7 @@ def fuzz(count: int, seed: int, folder: Path, report=print) -> tuple[Counter, li
             counts[suffix, outcome(path, folder / "table.json" if suffix == ".pth" else None)] += 1
         except Exception as error:
             found.append(f"input {i}, {suffix}: {type(error).__name__}: {error}")
+            report(found[-1])
             counts[suffix, "FOUND"] += 1
         if i % 10_000 == 9_999:
             report(f"{i + 1:,} inputs, {len(found)} found")

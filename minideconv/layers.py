@@ -216,7 +216,9 @@ class AvgPool2d(Layer):
     options = ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad")
 
     def __init__(self, kernel_size, *, stride=None, padding=0, ceil_mode: bool = False, count_include_pad: bool = True):
-        self.kernel_size, self.stride, self.padding = window_arguments("AvgPool2d", kernel_size, stride, padding, None)
+        self.kernel_size, self.stride, self.padding = window_arguments(
+            "AvgPool2d", kernel_size, stride, padding, has_switches=False
+        )
         self.ceil_mode, self.count_include_pad = bool(ceil_mode), bool(count_include_pad)
 
     @property

@@ -1,7 +1,4 @@
-"""Max-pooling equals its loops, switches included; unpooling is its exact adjoint with the switches held fixed.
-
-Averages equal their loops, and what hands them back is their exact adjoint.
-"""
+"""Max-pooling equals its loops, switches included; unpooling is its exact adjoint with the switches held fixed."""
 
 import naive
 import numpy as np
@@ -139,71 +136,6 @@ def test_the_gradient_agrees_with_central_differences(case):
     check_gradient(lambda x: pool(case, x)[0], lambda grad: unpool(case, grad, switches), x, case.rng)
 
 
-# ---------------------------------------------------------------------------------------------------- averages
-
-EVERY_COUNT = 720720  # a multiple of 1 … 16: means of multiples of it are whole, and exact
-
-
-def mean(case, x=None, count_include_pad=True):
-    x = case.x if x is None else x
-    return F.avg_pool2d(x, case.kernel_size, count_include_pad=count_include_pad, **case.options)
-
-
-def spread(case, y, counts):
-    options = {key: case.options[key] for key in ("stride", "padding")}
-    return F.avg_pool2d_transpose(y, counts, case.x.shape, case.kernel_size, **options)
-
-
-@given(poolings(), st.booleans())
-def test_avg_pool2d_is_the_naive_loop(case, include):
-    ceil_mode = case.options["ceil_mode"]
-    expected = naive.avg_pool2d(to_numpy(case.x), case.kernel_size, *stride_and_padding(case), ceil_mode, include)
-    assert_equal(mean(case, count_include_pad=include)[0], expected)
-
-
-def test_padding_counts_if_it_shall_and_what_hangs_over_never_does():
-    x = maps([[4, 4, 4]])
-    options = {"stride": (1, 2), "padding": ((0, 0), (1, 0)), "ceil_mode": True}
-    assert_equal(F.avg_pool2d(x, (1, 2), **options)[0], maps([[2, 4]]))
-    assert_equal(F.avg_pool2d(x, (1, 2), count_include_pad=False, **options)[0], maps([[4, 4]]))
-    hanging = {"stride": (1, 2), "ceil_mode": True}
-    assert_equal(F.avg_pool2d(x, (1, 2), **hanging)[0], maps([[4, 4]]))
-    assert_equal(F.avg_pool2d(x, (1, 2), **hanging)[1], maps([[2, 1]]))
-
-
-@given(poolings(), st.booleans())
-def test_spreading_is_the_adjoint_of_averaging(case, include):
-    x = EVERY_COUNT * whole(case.rng, case.x.shape)
-    y, counts = mean(case, x, include)
-    signal = EVERY_COUNT * whole(case.rng, y.shape)
-    assert inner(y, signal) == inner(x, spread(case, signal, counts))
-
-
-@given(generators(), st.tuples(*[st.integers(1, 4)] * 4))
-def test_spreading_whole_maps_is_the_adjoint_of_their_averages(rng, shape):
-    x, signal = EVERY_COUNT * whole(rng, shape), EVERY_COUNT * whole(rng, (shape[0], 1, 1, shape[3]))
-    assert inner(F.global_avg_pool2d(x), signal) == inner(x, F.global_avg_pool2d_transpose(signal, shape))
-
-
-@given(generators(), st.tuples(*[st.integers(1, 4)] * 4))
-def test_a_global_average_is_the_average_of_the_largest_window(rng, shape):
-    x = EVERY_COUNT * whole(rng, shape)
-    assert_equal(F.global_avg_pool2d(x), F.avg_pool2d(x, shape[1:3])[0])
-
-
-@given(poolings(), st.integers(1, 3000))
-def test_slabs_of_channels_do_not_change_an_average(case, size):
-    def results():
-        y, counts = mean(case)
-        return y, spread(case, y, counts)
-
-    in_one = results()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pooling, "block_bytes", lambda x: size)
-        for cut, expected in zip(results(), in_one):
-            assert_equal(cut, expected)
-
-
 # ---------------------------------------------------------------------------------------------------- blocks
 
 
@@ -255,13 +187,6 @@ REFUSED = {
         ["max_unpool2d", "(C, OH, OW, N) = (2, 3, 3, 3)", "(2, 2, 3, 3)"],
     ),
     "another map": (lambda: F.max_unpool2d(Y, SWITCHES, (2, 6, 9, 3), 3), ["max_unpool2d", "(2, 6, 9, 3)"]),
-    "average, padding": (lambda: F.avg_pool2d(X, 3, padding=3), ["avg_pool2d", "(3, 3)", "smaller"]),
-    "average, three axes": (lambda: F.avg_pool2d(X[0], 3), ["avg_pool2d", "x has shape (9, 9, 3)", "(C, H, W, N)"]),
-    "average, other counts": (
-        lambda: F.avg_pool2d_transpose(Y, Y[:1, 1:], X.shape, 3),
-        ["avg_pool2d_transpose", "(C, OH, OW, N) = (2, 3, 3, 3)", "(1, 2, 3, 3)"],
-    ),
-    "average, another map": (lambda: F.avg_pool2d_transpose(Y, Y[:1], (2, 6, 9, 3), 3), ["(2, 6, 9, 3)"]),
     "other channels": (lambda: F.max_unpool2d(Y, SWITCHES, (5, 9, 9, 3), 3), ["max_unpool2d", "(5, 9, 9, 3)"]),
 }
 
