@@ -174,8 +174,9 @@ def check_words(net: Network) -> None:
     if not isinstance(net.name, str) or not all(word is None or isinstance(word, str) for word in words):
         raise ValueError("name, source, sha256 and licence must be text")
     classes, names, count = net.classes, net.original_names, net.class_count()
-    if not isinstance(net.softmax, bool) or not (names is None or isinstance(names, dict)):
-        raise ValueError("softmax must be true or false, original_names a table")
+    named = isinstance(names, dict) and all(isinstance(text, str) for pair in names.items() for text in pair)
+    if not isinstance(net.softmax, bool) or not (names is None or named):
+        raise ValueError("softmax must be true or false, original_names a table of names")
     if classes is not None and not (isinstance(classes, list) and all(isinstance(name, str) for name in classes)):
         raise ValueError("classes must be a list of names")
     if classes is not None and count not in (None, len(classes)):

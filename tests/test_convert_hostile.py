@@ -182,6 +182,13 @@ def test_metadata_of_strangers_are_checked(text, message, tmp_path):
     refused(saved(model, tmp_path), message)
 
 
+def test_a_name_that_is_no_text_is_shown_as_well_as_it_can_be(tmp_path):
+    path = saved(graph([conv()], {"w": W}), tmp_path)
+    path.write_bytes(path.read_bytes().replace(b"conv0", b"con\xff0"))
+    net = convert(path, tmp_path / "net.npz")
+    assert net.original_names == {"conv1": "con�0"}
+
+
 def test_a_string_tensor_is_refused(tmp_path):
     model = graph([conv()], {"w": W})
     model.graph.initializer[0].CopyFrom(helper.make_tensor("w", TensorProto.STRING, [1], [b"text"]))

@@ -32,7 +32,9 @@ class Node:
     """One node of a graph: its operator, its name in the file, and what it reads beside the maps."""
 
     def __init__(self, proto, graph: Graph):
-        self.operator, self.name = proto.op_type, proto.name or (proto.output[0] if proto.output else "")
+        name = proto.name or (proto.output[0] if proto.output else "")
+        self.name = name.decode("utf-8", "replace") if isinstance(name, bytes) else name  # bytes if it is no UTF-8
+        self.operator = proto.op_type
         self.domain, self.inputs, self.outputs = proto.domain, list(proto.input), list(proto.output)
         self._attributes, self._graph = proto.attribute, graph
 
