@@ -89,6 +89,11 @@ def model_path(source) -> Path:
     return cache_folder() / f"{source}.npz" if str(source) in ZOO else Path(source).expanduser()
 
 
+def layer_entry(name: str, layer: Layer) -> dict[str, Any]:
+    """One line of the layer table: name, type and options."""
+    return {"name": name, "type": type(layer).__name__, **{key: getattr(layer, key) for key in layer.options}}
+
+
 def describe(net: Network) -> dict[str, Any]:
     """Everything but the arrays, as JSON holds it."""
     return {
@@ -98,11 +103,6 @@ def describe(net: Network) -> dict[str, Any]:
         "source": net.source, "sha256": net.sha256, "licence": net.licence,
         "original_names": net.original_names, "softmax": net.softmax,
     }  # fmt: skip
-
-
-def layer_entry(name: str, layer: Layer) -> dict[str, Any]:
-    """One line of the layer table: name, type and options."""
-    return {"name": name, "type": type(layer).__name__, **{key: getattr(layer, key) for key in layer.options}}
 
 
 def read_archive(path, entry: str, what: str, version: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
