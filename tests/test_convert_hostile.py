@@ -1,5 +1,8 @@
 """ONNX files made to harm: none runs code or takes memory, each ends in one line. Damaged ones: tests/test_fuzz.py."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from test_convert_onnx import B, W, conv, graph, model_of, saved
@@ -107,12 +110,30 @@ def test_a_weight_that_is_not_as_large_as_it_claims_is_refused(dims, tmp_path):
     refused(saved(model, tmp_path), "too small|overflow")
 
 
+def of_empty_nodes(size, path):
+    """A file whose graph, field 7, is `size` bytes of empty nodes, field 1."""
+    length = bytes([size & 127 | 128, size >> 7 & 127 | 128, size >> 14])
+    path.write_bytes(b"\x3a" + length + b"\x0a\x00" * (size // 2))
+    return path
+
+
 def test_a_file_of_millions_of_empty_nodes_is_refused_before_it_is_unpacked(tmp_path):
-    path = tmp_path / "net.onnx"
-    nodes = b"\x0a\x00" * MOST  # field 1, of no length
-    size = len(nodes)
-    path.write_bytes(b"\x3a" + bytes([size & 127 | 128, size >> 7 & 127 | 128, size >> 14]) + nodes)
-    refused(path, "of its bytes are not weights; it is no sequential net")
+    refused(of_empty_nodes(2 * MOST, tmp_path / "net.onnx"), "of its bytes are not weights; it is no sequential net")
+
+
+def test_what_is_unpacked_stays_small(tmp_path):
+    path = of_empty_nodes(MOST - 10, tmp_path / "net.onnx")
+    code = f"""
+import contextlib, onnx, resource
+from minideconv.convert import read
+peaks = [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]
+with contextlib.suppress(ValueError):
+    read({str(path)!r})
+peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(peaks[1] - peaks[0])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 200 * 1024  # KiB
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff" * 100, b"PK\x03\x04", b"{}", b"\x3a\xff\xff\xff\xff\x0f"])
