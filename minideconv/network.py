@@ -236,8 +236,10 @@ class Network:
         return any(self.layers[name].sees_all for name in self._names_until(layer))
 
     def class_count(self) -> int | None:
-        """How many classes the last layer tells apart: vectors, or maps of one pixel. None if it does not, or if sizes
-        are not known."""
+        """How many classes the last layer tells apart, as vectors or maps of one pixel.
+
+        None if it gives larger maps, or if the input's size is not known.
+        """
         shape = list(self.output_shapes().values())[-1] if self.input_shape else ()
         return shape[0] if shape and shape[1:] in ((), (1, 1)) else None
 

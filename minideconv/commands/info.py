@@ -54,12 +54,15 @@ def _print_table(model) -> None:
     from ..models import ZOO
     from ..weights import layer_entry, load_model
 
-    table, shape = ZOO[model][:2] if model in ZOO else (None, None)
-    layers = table() if table else list(load_model(model).layers.items())
+    if model in ZOO:
+        table, shape, _ = ZOO[model]
+        layers = table()
+    else:
+        net = load_model(model)
+        layers, shape = list(net.layers.items()), net.input_shape
     places = torch_places(layers)
     entries = [
         {**layer_entry(name, layer), **({"from": places[name]} if name in places else {})} for name, layer in layers
     ]
     lines = ",\n    ".join(json.dumps(entry) for entry in entries)
-    shape = shape or load_model(model).input_shape
     print(f'{{"name": {json.dumps(str(model))}, "input_shape": {json.dumps(shape)}, "layers": [\n    {lines}]}}')

@@ -30,7 +30,7 @@ def save_onnx(net: Network, path: Path) -> None:
         ValueError: if onnx is not installed, the weights exceed 2 GB, or the path cannot be written.
     """
     onnx = imported()
-    parameters = {name: np.ascontiguousarray(to_numpy(value)) for name, value in net.parameters().items()}
+    parameters = {n: np.ascontiguousarray(to_numpy(value), np.float32) for n, value in net.parameters().items()}
     if sum(array.nbytes for array in parameters.values()) > TOO_LARGE:
         raise ValueError(f"{net.name} has more than 2 GB of weights, too many for one ONNX file; use .safetensors")
     nodes, constants, value = [], dict(parameters), "input"

@@ -124,7 +124,7 @@ def save_safetensors(net: Network, path: Path) -> None:
     from safetensors.numpy import save
 
     places = _own_places(net)
-    arrays = {f"{places[name]}.{key}": np.ascontiguousarray(to_numpy(getattr(layer, key)))
+    arrays = {f"{places[name]}.{key}": np.ascontiguousarray(to_numpy(getattr(layer, key)), np.float32)
               for name, layer in net.layers.items() for key in layer.parameters}  # fmt: skip
     data = save(arrays, {METADATA: json.dumps(describe(net), ensure_ascii=False)})
     with write_whole(path) as file:
