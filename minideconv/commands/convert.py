@@ -39,5 +39,6 @@ def run(options) -> None:
     print(f"preprocessing  {net.preprocessing or 'unknown: give --preprocess before photos can be shown to it'}")
     count = net.class_count()
     names = f"{len(net.classes)} names" if net.classes else "no names: give --classes"
-    print(f"classes        {f'{count}, {names}' if count else 'none, it ends with maps'}")
+    without = "none, it ends with maps" if net.input_shape else "unknown until --preprocess gives the input's size"
+    print(f"classes        {f'{count}, {names}' if count else without}")
     print(f"licence        {net.licence or 'unknown'}")
