@@ -332,6 +332,20 @@ def test_a_tensor_without_plain_numbers_is_refused_by_name(kind, tmp_path):
         read(tmp_path / "net.pth", table=table_for(tmp_path))
 
 
+def test_a_pickle_that_asks_for_all_memory_is_refused(tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch")
+    (tmp_path / "net.pth").write_bytes(b"\x80\x02X\xff\xff\xff\xff")  # a text of four gigabytes
+    with pytest.raises(ValueError, match="it is damaged"):
+        read(tmp_path / "net.pth")
+
+    def load(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(torch, "load", load)
+    with pytest.raises(ValueError, match="it is damaged, or larger than this machine's memory"):
+        read(tmp_path / "net.pth")
+
+
 def test_a_whole_model_says_to_save_its_state_dict(tmp_path):
     torch = pytest.importorskip("torch")
     torch.save(torch.nn.Linear(2, 2), tmp_path / "net.pth")

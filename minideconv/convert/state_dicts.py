@@ -58,8 +58,10 @@ def read_pth(path: Path) -> StateDict:
     check_zip(path)
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (FileNotFoundError, PermissionError, MemoryError):
+    except (FileNotFoundError, PermissionError):
         raise
+    except MemoryError:  # the length of a text is believed
+        raise ValueError("it is damaged, or larger than this machine's memory; get it again") from None
     except pickle.UnpicklingError:  # torch's own message advises to run the pickle
         raise ValueError("it holds more than arrays, or is damaged; save model.state_dict()") from None
     except Exception as error:  # a broken pickle may raise nearly anything
