@@ -109,7 +109,7 @@ def test_bad_options_are_refused_by_the_parser(files, capsys):
 
 
 def test_every_command_shows_an_example_in_its_help(capsys):
-    for command in ("demo", "project", "train", "evolve", "fetch", "info"):
+    for command in ("demo", "project", "train", "evaluate", "evolve", "fetch", "convert", "info"):
         with pytest.raises(SystemExit) as stopped:
             run(command, "--help")
         assert stopped.value.code == 0

@@ -7,6 +7,17 @@ import operator
 from ..backend import Array, array_module
 
 
+def whole(value, what: str) -> int:
+    """A whole number of at least 1, as an int."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise ValueError(f"{what} is {value!r}; give a whole number of at least 1")
+    return number
+
+
 def pair(value, what: str) -> tuple[int, int]:
     """An int, or (vertical, horizontal), as two ints of at least 1."""
     try:

@@ -93,11 +93,15 @@ def max_unpool2d(y: Array, switches: Array, x_shape, kernel_size, *, stride=None
     return x
 
 
-def window_arguments(function: str, kernel_size, stride, padding):
-    """Pooling arguments in their full form, checked: (KH, KW), (SH, SW), ((top, bottom), (left, right))."""
+def window_arguments(function: str, kernel_size, stride, padding, has_switches: bool = True):
+    """Pooling arguments in their full form, checked: (KH, KW), (SH, SW), ((top, bottom), (left, right)).
+
+    Args:
+        has_switches: whether every tap needs a number of its own, in a uint8.
+    """
     kernel_size = pair(kernel_size, "kernel_size")
     stride, padding = pair(kernel_size if stride is None else stride, "stride"), pad_pairs(padding)
-    if kernel_size[0] * kernel_size[1] > 256:
+    if has_switches and kernel_size[0] * kernel_size[1] > 256:
         raise ValueError(f"{function}: a window of {kernel_size} has more than 256 taps, too many for uint8 switches")
     for sides, kernel in zip(padding, kernel_size):
         if max(sides) >= kernel:
