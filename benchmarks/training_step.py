@@ -9,12 +9,9 @@ weight after one step from the same start. Takes about a minute; results are in 
 
 import numpy as np
 import torch
-from common import alternate, arguments, for_each_kernel
+from common import alternate, arguments, for_each_kernel, small_net
 from torch_twin import twin
 
-from minideconv import models
-from minideconv.layers import Dropout
-from minideconv.network import Network
 from minideconv.parallel import thread_count
 from minideconv.training import SGD
 
@@ -23,8 +20,7 @@ BATCH, RATE = 128, 0.01
 
 def main(options):
     torch.set_num_threads(thread_count())
-    layers = [(name, layer) for name, layer in models.zfnet32() if not isinstance(layer, Dropout)]  # no random masks
-    net, random = Network(layers, input_shape=(3, 32, 32)), np.random.RandomState(0)
+    net, random = small_net(), np.random.RandomState(0)
     x = random.standard_normal((3, 32, 32, BATCH)).astype(np.float32)
     labels = random.randint(0, 10, BATCH)
     peer, optimizer = twin(net).train(), SGD(net, learning_rate=RATE)
