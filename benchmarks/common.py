@@ -1,12 +1,14 @@
 """What the benchmarks share: photos, alternating medians, and one run for each BLAS kernel."""
 
 import argparse
+import multiprocessing
 import os
 import statistics
 import subprocess
 import sys
 import time
 import zipfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -89,8 +91,35 @@ def alternate(functions, repeats):
     times = {name: [] for name in functions}
     for repeat in range(repeats + 1):
         for name, function in functions.items():
+            time.sleep(0.05)  # the threads of the one before go to sleep
             start = time.perf_counter()
             function()
             if repeat:
                 times[name].append(time.perf_counter() - start)
     return {name: statistics.median(taken) for name, taken in times.items()}
+
+
+@contextmanager
+def own_process(make, *arguments):
+    """A function that calls `make(*arguments)()` in a process of its own, which settings of this one do not reach."""
+    spawn = multiprocessing.get_context("spawn")
+    ours, theirs = spawn.Pipe()
+    process = spawn.Process(target=_serve, args=(theirs, make, arguments), daemon=True)
+    process.start()
+
+    def call():
+        ours.send("call")
+        ours.recv()
+
+    try:
+        yield call
+    finally:
+        process.terminate()
+        process.join()
+
+
+def _serve(connection, make, arguments):
+    function = make(*arguments)
+    while connection.recv():
+        function()
+        connection.send("done")
