@@ -5,19 +5,24 @@ Reading order: `functional` (the operations, each next to its adjoint), `layers`
 """
 
 from . import functional
+from .atlas import Atlas, atlas
 from .backend import array_module, to_device, to_numpy
 from .deconvnet import Patches, Projection, Units, project, project_patches, strongest
+from .experiments.scanning import TopActivations, top_activations
 from .network import Network, Trace
 from .weights import load_model, save_model
 
 __version__ = "0.1.0"
 __all__ = [
+    "Atlas",
     "Network",
     "Patches",
     "Projection",
+    "TopActivations",
     "Trace",
     "Units",
     "array_module",
+    "atlas",
     "functional",
     "load_model",
     "project",
@@ -26,4 +31,5 @@ __all__ = [
     "strongest",
     "to_device",
     "to_numpy",
+    "top_activations",
 ]

@@ -9,7 +9,9 @@ Names in a zip are only labels here: nothing is written to disk, so an absolute 
 from __future__ import annotations
 
 import glob
+import hashlib
 import io
+import json
 import os
 import threading
 import warnings
@@ -21,7 +23,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .photos import load_photo
+import numpy as np
+
+from .photos import Photo, load_photo, photo_name
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -37,13 +41,13 @@ EVERY = 5  # without such folders, every fifth photo of a class is for testing
 
 
 class Photos(Sequence):
-    """The photos of a folder and all its subfolders, of a zip, or behind a glob pattern such as `holiday/**/*.jpg`.
+    """The photos of a folder and its subfolders, of a zip, of a list, or behind a glob pattern: `holiday/**/*.jpg`.
 
     A photo is a file with one of the endings in `SUFFIXES`. Hidden files and folders are left out, and what macOS adds
-    to zips. The order is by folder, then by name, both by code point: the same on every machine.
+    to zips. The order is by folder, then by name, both by code point: the same on every machine. A list keeps its own.
 
     Args:
-        source: a folder, a .zip, one photo, or a glob pattern.
+        source: a folder, a .zip, one photo, a glob pattern; or a list of photos, each as `load_photo` takes it.
     Attributes:
         names: what each photo is called below `source`, with "/" between folders: "cat/1.jpg".
     Raises:
@@ -55,12 +59,16 @@ class Photos(Sequence):
     FileNotFoundError: Photos: there is no file or folder /usr/share/holiday.zip; check the spelling
     """
 
-    def __init__(self, source: str | os.PathLike[str]):
-        self.source = Path(source).expanduser()
+    def __init__(self, source: str | os.PathLike[str] | Sequence[Photo]):
         self._zip, self._turn = None, threading.Lock()  # ZipFile does not say that threads may share it
-        places = self._listed()
-        self.names = sorted(places, key=lambda name: name.split("/"))
-        self._places = [places[name] for name in self.names]  # a path each, or an entry of the zip
+        if isinstance(source, (list, tuple)):
+            self.source, self._places = Path("the list"), list(source)
+            self.names = [photo_name(photo) for photo in source]
+        else:
+            self.source = Path(source).expanduser()
+            places = self._listed()
+            self.names = sorted(places, key=lambda name: name.split("/"))
+            self._places = [places[name] for name in self.names]  # a path each, or an entry of the zip
         if not self.names:
             raise ValueError(f"Photos: there is no photo in {self.source}; looked for {', '.join(SUFFIXES)}")
 
@@ -79,10 +87,15 @@ class Photos(Sequence):
 
     def path(self, index: int) -> str:
         """Where a photo lies, for messages and captions: "holiday.zip/cat/1.jpg"."""
-        if self._zip is None:
-            return str(self._places[index])
-        path = f"{self.source}/{self.names[index]}"
+        path = photo_name(self._places[index]) if self._zip is None else f"{self.source}/{self.names[index]}"
         return path if path.isprintable() else ascii(path)  # a name may hold what would steer a terminal
+
+    def fingerprint(self) -> str:
+        """A sha256 that changes when photos come, go or change: of their names and sizes, with a zip's own checksums,
+        a file's time of change, or the pixels of what is in memory. No file is read.
+        """
+        marks = ([name, *_marks(place)] for name, place in zip(self.names, self._places))
+        return hashlib.sha256(json.dumps(list(marks)).encode()).hexdigest()
 
     def map(
         self, work: Callable[[Image.Image], Any], indices: Sequence[int] | None = None, *, progress: str | None = None
@@ -102,7 +115,7 @@ class Photos(Sequence):
             try:
                 return index, work(self[index]), None
             except (ValueError, OSError) as error:
-                return index, None, str(error).removeprefix("load_photo: ")
+                return index, None, self._said(index, str(error).removeprefix("load_photo: "))
 
         indices = range(len(self)) if indices is None else indices
         bar = tqdm(total=len(indices), desc=progress, unit=" photos", disable=progress is None)
@@ -112,6 +125,11 @@ class Photos(Sequence):
                     results = list(pool.map(attempt, indices[first : first + CHUNK]))
                 bar.update(len(results))
                 yield from results
+
+    def _said(self, index: int, problem: str) -> str:
+        """What is wrong with a photo, its path written as `path` writes it."""
+        name = "" if self._zip else photo_name(self._places[index])
+        return problem.replace(name, self.path(index)) if name else problem
 
     def _listed(self) -> dict[str, Any]:
         """{name: path or zip entry} of every photo of the source."""
@@ -144,6 +162,21 @@ class Photos(Sequence):
                 return self._zip.read(info)
         except Exception as error:  # wrong checksums, passwords, unknown compressions: a type each
             raise ValueError(f"{self.path(index)} cannot be unpacked ({error}); get the zip again") from None
+
+
+def _marks(place) -> list:
+    """What tells whether the photo behind a path, a zip entry or an array has changed."""
+    if isinstance(place, zipfile.ZipInfo):
+        return [place.file_size, place.CRC]
+    if isinstance(place, (str, os.PathLike)):
+        found = os.stat(place) if os.path.exists(place) else None
+        return [found.st_size, found.st_mtime_ns] if found else ["missing"]
+    return [pixels_hash(np.asarray(place))]
+
+
+def pixels_hash(pixels: np.ndarray) -> str:
+    """A sha256 of an array and its shape."""
+    return hashlib.sha256(f"{pixels.dtype} {pixels.shape}".encode() + pixels.tobytes()).hexdigest()
 
 
 def _plain(name: str) -> str:

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 from . import __version__
-from .commands import demo, evolve, fetch, info, project, train
+from .commands import atlas, demo, evolve, fetch, info, project, train
 
-COMMANDS = (demo, project, train, evolve, fetch, info)
+COMMANDS = (demo, project, atlas, train, evolve, fetch, info)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -16,6 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .backend import Array, array_module, to_device, to_numpy
+from .display import channel_order, display, display_many, mosaic
+from .encoding import png
 from .layers import Layer
 from .network import Network, Trace, check_rule
 from .parallel import share
@@ -42,6 +44,7 @@ class Projection(NamedTuple):
         box: (top, left, bottom, right), half-open, in pixels of the network's input: what the unit can see of it.
         activation: the value that was projected.
         layer, channel, row, column, image, rule: which unit, and how.
+        channels: the order of the pixels' channels, "RGB", "BGR" or "L"; None if they are no colours.
     """
 
     pixels: np.ndarray
@@ -53,6 +56,11 @@ class Projection(NamedTuple):
     column: int
     image: int
     rule: str
+    channels: str | None = None
+
+    def _repr_png_(self) -> bytes | None:
+        """In a notebook: the signed pixels, zero mid-grey."""
+        return self.channels and png(display(self.pixels, channels=self.channels))
 
 
 class Patches(NamedTuple):
@@ -62,12 +70,18 @@ class Patches(NamedTuple):
         pixels: (3, h, w, B) signed; zero where the window hangs over the image.
         top, left: (B,) corner of each window in the image, in pixels; may be negative.
         activation: (B,) the values that were projected.
+        channels: the order of the pixels' channels, as in `Projection`.
     """
 
     pixels: np.ndarray
     top: np.ndarray
     left: np.ndarray
     activation: np.ndarray
+    channels: str | None = None
+
+    def _repr_png_(self) -> bytes | None:
+        """In a notebook: the first hundred windows side by side, each on its own scale."""
+        return self.channels and png(mosaic(display_many(self.pixels[..., :100], self.channels), 10))
 
 
 def project(net: Network, trace: Trace, layer: str, channel: int, position: tuple[int, int] | None = None, *,
@@ -99,7 +113,8 @@ def project(net: Network, trace: Trace, layer: str, channel: int, position: tupl
     pixels = net.backward(one, seed, layer, rule)
 
     box = clipped_box(net, trace, layer, row, column)
-    return Projection(to_numpy(pixels[..., 0]), box, float(seed[unit]), layer, channel, row, column, image, rule)
+    order, activation = channel_order(net.preprocessing, len(pixels)), float(seed[unit])
+    return Projection(to_numpy(pixels[..., 0]), box, activation, layer, channel, row, column, image, rule, order)
 
 
 def project_patches(net: Network, trace: Trace, layer: str, *, image, channel, row=None, column=None,
@@ -134,7 +149,8 @@ def project_patches(net: Network, trace: Trace, layer: str, *, image, channel, r
     size = _group_size(net, trace, layer)
     groups = [slice(first, first + size) for first in range(0, count, size)]
     parts = zip(*chain.from_iterable(share(work, groups, seeds)))
-    return Patches(*(np.concatenate(arrays, axis=-1) for arrays in parts))
+    pixels, *rest = (np.concatenate(arrays, axis=-1) for arrays in parts)
+    return Patches(pixels, *rest, channel_order(net.preprocessing, len(pixels)))
 
 
 def _group_size(net, trace, layer) -> int:

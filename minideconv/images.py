@@ -1,4 +1,4 @@
-"""Photos in, signed arrays out: crop and scale a photo for a network; show positive and negative pixels as a picture.
+"""Photos in: crop and scale a photo for a network. What comes out again, signed, is drawn in `display`.
 
 Letters: C channels, H rows, W columns, N images. A level is an 8-bit value, 0-255. Arrays here are NumPy arrays; the
 network moves them to its device. Pillow is imported where it is used, so that `import minideconv` stays fast.
@@ -13,16 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .display import RED_GREEN_BLUE, check_pixels
 from .photos import Photo, load_photo, photo_name
 
 if TYPE_CHECKING:
     from PIL import Image
-
-# For each channel order of a network: which of its channels are red, green and blue.
-RED_GREEN_BLUE = {"RGB": [0, 1, 2], "BGR": [2, 1, 0], "L": [0, 0, 0]}
-
-
-# ------------------------------------------------------------------------------------------------------ preprocessing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +80,11 @@ class Preprocessing:
             image = image.crop(self._centre(image, photo))
         return image.convert("L") if self.channels == "L" else image
 
+    def levels(self, photo: Photo) -> np.ndarray:
+        """One photo, cropped as the network sees it: (H, W, C) uint8, RGB or grey; what `scaled` takes N of."""
+        levels = np.asarray(self.crop_photo(photo))
+        return levels[..., None] if levels.ndim == 2 else levels
+
     def __call__(self, photos: Photo | list[Photo] | tuple[Photo, ...]) -> np.ndarray:
         """Turn photos into the array the network takes.
 
@@ -96,13 +96,12 @@ class Preprocessing:
         Raises:
             ValueError: no photos, photos of different sizes after cropping, or one that cannot be used.
         """
-        crops = [self.crop_photo(photo) for photo in self._listed(photos)]
-        sizes = sorted({_size_text(crop) for crop in crops})
+        crops = [self.levels(photo) for photo in self._listed(photos)]
+        sizes = sorted({"{} x {} pixels".format(*crop.shape) for crop in crops})
         if len(sizes) != 1:
             found = f"photos of different sizes, {' and '.join(sizes[:3])}; set crop" if sizes else "no photos"
             raise ValueError(f"Preprocessing: {found}; one array takes one or more photos of one size")
-        levels = np.stack([np.asarray(crop) for crop in crops])  # (N, H, W, 3), or (N, H, W) for grey
-        return self.scaled(levels[..., None] if self.channels == "L" else levels)
+        return self.scaled(np.stack(crops))
 
     def scaled(self, levels: np.ndarray) -> np.ndarray:
         """Scale photos that are cropped already: (N, H, W, C) uint8, RGB or grey -> (C, H, W, N) float32.
@@ -128,7 +127,7 @@ class Preprocessing:
             ValueError: `x` has another number of channels or axes, or is not finite.
         """
         x = np.asarray(x)
-        _check_pixels("restore", x, len(self.channels))
+        check_pixels("restore", x, len(self.channels))
         levels = (x * self._per_channel(self.std, x) + self._per_channel(self.mean, x)) / self.scale
         levels = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
         return np.ascontiguousarray(self.display_order(levels).transpose(1, 2, 0))  # (H, W, 3)
@@ -240,79 +239,3 @@ TORCHVISION = Preprocessing(
 CAFFE = Preprocessing(
     resize=(256, 256), crop=227, channels="BGR", scale=1.0, mean=(104.0, 117.0, 123.0), std=(1.0, 1.0, 1.0)
 )
-
-
-# ------------------------------------------------------------------------------------------------ showing signed pixels
-
-
-MID_GREY = 128
-STEEPNESS = 1.5  # chosen by looking at AlexNet's relu2 and relu5: 1 is flat, 3 turns soft colour into posters
-
-
-def display_scale(pixels: np.ndarray) -> float:
-    """Find the size that `display` draws at 90 % of full contrast: the 99.5th percentile of non-zero magnitudes.
-
-    Not the maximum: a few extreme pixels would leave all others almost grey. Give it several projections in one array
-    to get the scale they can share.
-
-    Args:
-        pixels: any shape, signed, in any unit.
-    Returns:
-        The scale, in that unit; 0.0 when every pixel is zero (a dead map).
-    Raises:
-        ValueError: a pixel is not finite.
-
-    >>> display_scale(np.array([0.0, 0.0, -2.0, 2.0]))
-    2.0
-    """
-    pixels = np.asarray(pixels)
-    if not np.isfinite(pixels).all():
-        raise ValueError("display: pixels holds NaN or infinite values; check the weights and the photo")
-    sizes = np.abs(pixels[pixels != 0])
-    return float(np.percentile(sizes, 99.5)) if sizes.size else 0.0
-
-
-def display(pixels: np.ndarray, scale: float | None = None, channels: str = "RGB") -> np.ndarray:
-    """Draw signed pixels: zero is mid-grey, positive is brighter, negative darker by the same amount.
-
-    The rule, one for every projection: level = 128 + 127 * tanh(1.5 * pixels / scale), rounded. Zero is exactly 128,
-    opposite signs mirror each other, the scale is drawn at 90 % of full contrast, and what is larger is pressed softly
-    into the rest instead of being cut off. A dead map is plain grey.
-
-    Args:
-        pixels: (C, H, W) signed: a projection, a filter, a difference of photos.
-        scale: the size drawn at 90 % contrast; None takes `display_scale(pixels)`. Pass one scale to several maps to
-            compare their strengths.
-        channels: order of the C channels: "RGB", "BGR" or "L".
-    Returns:
-        (H, W, 3) uint8, RGB.
-    Raises:
-        ValueError: wrong shape, a pixel that is not finite, or a scale that is not a positive number.
-
-    Not in the paper, which does not say how its pictures are scaled.
-
-    >>> display(np.array([[[-9.0, 0.0, 9.0]]]), channels="L")[0, :, 0]
-    array([ 13, 128, 243], dtype=uint8)
-    """
-    pixels = np.asarray(pixels)
-    if channels not in RED_GREEN_BLUE:
-        raise ValueError(f'display: channels is {channels!r}; use "RGB", "BGR" or "L"')
-    _check_pixels("display", pixels, len(channels))
-    scale = display_scale(pixels) if scale is None else scale
-    if not pixels.any():
-        return np.full((*pixels.shape[1:], 3), MID_GREY, np.uint8)
-    if not (scale > 0 and math.isfinite(scale)):
-        raise ValueError(f"display: scale is {scale}; it must be a number above zero, as display_scale gives")
-    with np.errstate(over="ignore"):  # beyond float64 is beyond full contrast
-        ratio = np.divide(pixels, scale / STEEPNESS, dtype=np.float64)
-    contrast = np.tanh(np.clip(ratio, -20, 20).astype(np.float32))  # float32: several times faster, exact enough
-    levels = (MID_GREY + np.rint(127 * contrast)).astype(np.uint8)  # 1 ... 255
-    return np.ascontiguousarray(levels[RED_GREEN_BLUE[channels]].transpose(1, 2, 0))  # (H, W, 3)
-
-
-def _check_pixels(function: str, pixels: np.ndarray, channels: int) -> None:
-    """Refuse anything but finite (C, H, W)."""
-    if pixels.ndim != 3 or pixels.shape[0] != channels:
-        raise ValueError(f"{function}: expected one picture (C, H, W) with C = {channels}, got shape {pixels.shape}")
-    if not np.isfinite(pixels).all():
-        raise ValueError(f"{function}: pixels holds NaN or infinite values; check the weights and the photo")

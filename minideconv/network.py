@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import NamedTuple
 
@@ -267,6 +268,16 @@ class Network:
         if not bool(array_module(maps).isfinite(maps).all()):
             last = names[-1]
             raise NotFiniteError(f"{self.name}: the maps of {last} overflow; check the scale of the input")
+
+
+def with_random_weights(net: Network, seed: int = 0) -> Network:
+    """A net of the same layers whose weights mean nothing: the control that shows what switches alone can draw."""
+    layers = [(name, copy.copy(layer)) for name, layer in net.layers.items()]
+    for _, layer in layers:
+        for key in layer.parameters:
+            setattr(layer, key, None)
+    return Network(layers, name=f"{net.name} with random weights", input_shape=net.input_shape,
+                   preprocessing=net.preprocessing, seed=seed)  # fmt: skip
 
 
 def check_rule(rule: str) -> None:

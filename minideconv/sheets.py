@@ -234,19 +234,21 @@ def grid_sheet(
     Raises:
         ValueError: no tiles, not one label per tile, a number below its least, or tiles that are not uint8 (h, w, 3).
     """
+    from PIL import Image
+
     _check_pixels("grid_sheet", tiles)
     if columns < 1 or gap < 0 or (tile is not None and tile < 1):
         raise ValueError(f"grid_sheet: columns is {columns}, tile {tile}, gap {gap}; use at least 1, 1 and 0")
     if labels is not None and len(labels) != len(tiles):
         raise ValueError(f"grid_sheet: {len(labels)} labels for {len(tiles)} tiles; give one for each, or None")
-    side = tile or max(max(picture.shape[:2]) for picture in tiles)
-    pitch = side + gap + (_line(SMALL) if labels else 0)
-    sheet = _blank(min(columns, len(tiles)) * (side + gap) - gap, math.ceil(len(tiles) / columns) * pitch - gap)
+    height, width = (tile, tile) if tile else (max(picture.shape[axis] for picture in tiles) for axis in (0, 1))
+    pitch = height + gap + (_line(SMALL) if labels else 0)
+    sheet = _blank(min(columns, len(tiles)) * (width + gap) - gap, math.ceil(len(tiles) / columns) * pitch - gap)
     for i, picture in enumerate(tiles):
-        x, y = i % columns * (side + gap), i // columns * pitch
-        sheet.paste(_in_slot(picture, side, enlarge=tile is not None), (x, y))
+        x, y = i % columns * (width + gap), i // columns * pitch
+        sheet.paste(_in_slot(picture, tile) if tile else Image.fromarray(np.ascontiguousarray(picture)), (x, y))
         if labels:
-            _write(sheet, (x, y + side + 2), labels[i], SMALL, FAINT, side + gap // 2)
+            _write(sheet, (x, y + height + 2), labels[i], SMALL, FAINT, width + gap // 2)
     return _page(sheet, title, footer)
 
 
@@ -354,9 +356,9 @@ def _fitted(picture: np.ndarray, side: int, smooth_below: float = SMOOTH_BELOW) 
     return Image.fromarray(np.ascontiguousarray(picture)).resize(size, method)
 
 
-def _in_slot(picture: np.ndarray, side: int, enlarge: bool = True) -> Image.Image:
+def _in_slot(picture: np.ndarray, side: int) -> Image.Image:
     """Centre a picture in a square of the page's colour, so that what is not in the window shows as nothing."""
-    fitted = _fitted(picture, side if enlarge else max(picture.shape[:2]))
+    fitted = _fitted(picture, side)
     slot = _blank(side, side)
     slot.paste(fitted, ((side - fitted.width) // 2, (side - fitted.height) // 2))
     return slot

@@ -10,14 +10,10 @@ def table(net) -> str:
 
     Shapes need the net's `input_shape`; without one those columns show a dash.
     """
-    shapes = net.output_shapes() if net.input_shape else {}
-    rows, total, flat = [("layer", "operation", "output", "sees", "parameters")], 0, False
-    for name, layer in net.layers.items():
-        count = sum(math.prod(shape) for shape in layer.parameter_shapes().values())
-        shape = shapes.get(name, ())
-        flat = flat or len(shape) == 1 or type(layer).__name__ in ("Flatten", "Linear")
-        sees = "all" if flat else " × ".join(map(str, net.receptive_field(name).size))
-        rows.append((name, _operation(layer), " × ".join(map(str, shape)) or "-", sees, f"{count:,}" if count else ""))
+    rows, total = [("layer", "operation", "output", "sees", "parameters")], 0
+    for name, operation, shape, sees, count in layer_rows(net):
+        field = "all" if sees is None else " × ".join(map(str, sees))
+        rows.append((name, operation, " × ".join(map(str, shape)) or "-", field, f"{count:,}" if count else ""))
         total += count
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = [
@@ -25,6 +21,21 @@ def table(net) -> str:
     ]
     size = " × ".join(map(str, net.input_shape)) if net.input_shape else "unknown"
     return "\n".join([f"{net.name}: input {size}, {total:,} parameters", *lines])
+
+
+def layer_rows(net, input_shape=None) -> list[tuple]:
+    """(name, operation in words, output shape, receptive field or None for all, parameters) of every layer.
+
+    The shape is that of one image, () where neither `input_shape` nor the net's own is known.
+    """
+    input_shape = input_shape or net.input_shape
+    shapes, rows, flat = net.output_shapes(input_shape) if input_shape else {}, [], False
+    for name, layer in net.layers.items():
+        count = sum(math.prod(shape) for shape in layer.parameter_shapes().values())
+        shape = shapes.get(name, ())
+        flat = flat or len(shape) == 1 or type(layer).__name__ in ("Flatten", "Linear")
+        rows.append((name, _operation(layer), shape, None if flat else net.receptive_field(name).size, count))
+    return rows
 
 
 def _operation(layer) -> str:

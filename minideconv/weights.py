@@ -6,6 +6,7 @@ format version, name, input shape, layer table, preprocessing, class names, sour
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sys
@@ -102,6 +103,15 @@ def describe(net: Network) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def fingerprint(net: Network) -> str:
+    """A sha256 that changes when anything of a net does that a model file holds: layers, weights, preparation."""
+    found = hashlib.sha256(json.dumps(describe(net), sort_keys=True).encode())
+    for name, value in net.parameters().items():
+        found.update(name.encode())
+        found.update(np.ascontiguousarray(to_numpy(value)))
+    return found.hexdigest()
+
+
 def read_archive(path, entry: str, what: str, version: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The JSON description and the arrays of a .npz file, as they stand there; pickles are refused.
 
@@ -110,6 +120,7 @@ def read_archive(path, entry: str, what: str, version: int) -> tuple[dict[str, A
     Raises:
         ValueError: if the file is not whole, or not of that kind or version.
     """
+    path = Path(path)
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}

@@ -217,3 +217,10 @@ def test_a_test_folder_without_classes_gives_way_to_val():
 
 def test_a_class_may_be_called_train():
     assert class_folders(["bus/1.jpg", "train/1.jpg"], "train") == (["bus", "train"], {0: 0, 1: 1}, [])
+
+
+def test_what_is_wrong_with_a_photo_of_a_folder_cannot_steer_the_terminal_either(tmp_path):
+    folder = make_folder(tmp_path / "given", {"\x1b[2J.png": b"no photo"})
+    for source in (folder, [folder / "\x1b[2J.png"], f"{folder}/*.png"):
+        ((_, _, problem),) = Photos(source).map(level)
+        assert "x1b[2J.png' is not an image" in problem and problem.isprintable()

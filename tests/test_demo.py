@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minideconv import Network, save_model
+from minideconv import Network, demo, save_model
 from minideconv.datasets import Dataset
-from minideconv.experiments import demo
 from minideconv.experiments.feature_visualization import top_activations
 from minideconv.images import Preprocessing
 from minideconv.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU
@@ -76,8 +75,10 @@ def page(shown):
     return Page(shown[1].read_text(encoding="utf-8"))
 
 
-def test_the_folder_holds_one_whole_file(shown):
-    assert [path.name for path in shown[1].parent.iterdir()] == ["index.html"]
+def test_the_folder_holds_the_page_and_the_atlas(shown, page):
+    assert sorted(path.name for path in shown[1].parent.iterdir()) == ["atlas", "index.html"]
+    links = [link["href"] for link in page.all("a")]
+    assert links and all((shown[1].parent / link).is_file() for link in links)
 
 
 def test_the_page_is_well_formed_html(page):

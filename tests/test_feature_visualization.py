@@ -5,8 +5,9 @@ import pytest
 from PIL import Image
 
 from minideconv import Network, project
+from minideconv.display import display
 from minideconv.experiments import feature_visualization as fv
-from minideconv.images import Preprocessing, display
+from minideconv.images import Preprocessing
 from minideconv.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU
 
 PLAIN = Preprocessing(resize=None, crop=(8, 8), channels="L", scale=1.0, mean=(0.0,), std=(1.0,))
@@ -80,19 +81,13 @@ def test_a_list_of_photos_gives_what_the_array_gives():
     assert (seen.pixels == same.pixels).all() and (seen.patches == same.patches).all()
 
 
-def test_only_one_batch_is_in_memory_at_a_time():
-    """The scan asks for photos a batch at a time, and never for all."""
-
-    class Counting(list):
-        asked = ()
-
-        def __getitem__(self, some):
-            self.asked = (*self.asked, len(range(*some.indices(len(self)))))
-            return super().__getitem__(some)
-
-    photos = Counting(Image.fromarray(photo[..., 0]) for photo in pictures(10))
-    fv.top_activations(integer_net(), photos, "relu1", batch_size=4)
-    assert photos.asked == (4, 4, 2)
+def test_only_one_batch_goes_through_the_net_at_a_time(monkeypatch):
+    net, seen = integer_net(), []
+    forward = net.forward
+    monkeypatch.setattr(net, "forward", lambda x, **options: seen.append(x.shape[-1]) or forward(x, **options))
+    photos = [Image.fromarray(photo[..., 0]) for photo in pictures(10)]
+    fv.top_activations(net, photos, "relu1", batch_size=4)
+    assert seen == [4, 4, 2]
 
 
 @pytest.mark.parametrize("rule", ["deconvnet", "gradient", "guided"])

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image, ImageFile
 
-from minideconv.images import CAFFE, TORCHVISION, Preprocessing, display, display_scale, load_photo, photo_name
+from minideconv.display import display, display_scale
+from minideconv.images import CAFFE, TORCHVISION, Preprocessing, load_photo, photo_name
 
 pytestmark = pytest.mark.filterwarnings("error")
 quick = settings(deadline=None, derandomize=True, max_examples=60)

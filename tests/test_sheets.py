@@ -164,7 +164,7 @@ def test_tiles_may_keep_their_own_size():
     sheet = grid_sheet([flat(7, 5, TEAL), flat(3, 9, PLUM)], 2, tile=None, gap=1)
     assert extent(sheet, TEAL)[1] == 35
     assert extent(sheet, PLUM)[1] == 27
-    assert sheet.size == (24 + 9 + 1 + 9 + 24, 24 + 9 + 24)
+    assert sheet.size == (24 + 9 + 1 + 9 + 24, 24 + 7 + 24)
 
 
 def test_each_label_is_below_its_tile():

@@ -18,7 +18,7 @@ def add(commands) -> None:
 
 def run(options) -> None:
     """Write the page and print its path; open it only if asked to."""
-    from ..experiments.demo import write_demo
+    from ..demo import write_demo
 
     page = write_demo(options.out).resolve()
     print(page)

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..backend import array_module, to_device, to_numpy
 from ..deconvnet import Units, project_patches
-from ..images import MID_GREY, display
+from ..display import MID_GREY, display
 from ..network import Network, check_rule
 from ..sheets import table_sheet
 from .snapshots import batch_size, check_nets_and_photos, photo_batches

@@ -13,17 +13,19 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..backend import array_module, to_device, to_numpy
+from ..backend import to_device
 from ..deconvnet import project_patches
-from ..images import MID_GREY, display, display_scale
+from ..display import MID_GREY, display, display_many, display_scale, mosaic
+from ..encoding import png
 from ..network import Network, check_rule
 from ..sheets import PAGE, grid_sheet
+from .scanning import BATCH, TopActivations, opened, read_levels, top_activations
 
 if TYPE_CHECKING:
     from PIL import Image
 
-BATCH = 128  # photos that go through the net together
 ACROSS = 3  # the paper's squares of three by three
+SHOWN_MAPS = 10  # in a notebook
 
 HOW_SHOWN = (
     "Of each feature map: left, the projections of its strongest activation in each of the photos that excite it most "
@@ -33,20 +35,6 @@ HOW_SHOWN = (
 )
 
 
-class TopActivations(NamedTuple):
-    """Where each feature map of a layer is strongest: one position in each of k photos, strongest first.
-
-    Attributes:
-        image, row, column: (C, k) integers; image is -1 where there were fewer than k photos.
-        value: (C, k) the activations there, NaN where there were fewer than k photos.
-    """
-
-    image: np.ndarray
-    row: np.ndarray
-    column: np.ndarray
-    value: np.ndarray
-
-
 class TopProjections(NamedTuple):
     """The winners of some feature maps, projected to pixels.
 
@@ -54,79 +42,22 @@ class TopProjections(NamedTuple):
         pixels: (K, k, C, h, w) signed, in the model's channel order; zero where the window hangs over the photo.
         patches: (K, k, h, w, 3) uint8, the photos in the same windows; mid-grey where they hang over.
         there: (K, k) bool, False where there were fewer than k photos.
+        channels: the order of the pixels' channels.
     """
 
     pixels: np.ndarray
     patches: np.ndarray
     there: np.ndarray
+    channels: str | None = None
 
-
-# ------------------------------------------------------------------------------------------- which photos, and where
-
-
-def top_activations(net: Network, photos, layer: str, k: int = 9, *, batch_size: int = BATCH,
-                    progress: bool = False) -> TopActivations:  # fmt: skip
-    """Scan photos for the k that excite each feature map most; memory depends on the batch, not on their number.
-
-    Args:
-        photos: (N, H, W, C) uint8, cropped as the net sees them, or a list of anything that `net.preprocess` takes.
-        layer: its name; after Flatten, units are maps of one row and one column.
-        k: photos for each map, in each its one strongest position.
-        batch_size: photos that go through the net together.
-        progress: show a bar.
-    Returns:
-        by activation, largest first, then by image, row and column, smallest first.
-    Raises:
-        ValueError: if there is no such layer or no photo, or k or batch_size is below one.
-
-    Paper: Sec. 4, "the top 9 activations".
-    """
-    from tqdm import tqdm
-
-    net.name_of(layer)
-    if len(photos) == 0 or k < 1 or batch_size < 1:
-        raise ValueError(f"top_activations: {len(photos)} photos, k is {k}, batch_size {batch_size}; give one at least")
-    top = None
-    with tqdm(total=len(photos), desc=layer, unit="img", disable=not progress) as bar:
-        for first in range(0, len(photos), batch_size):
-            x = _prepared(net, photos[first : first + batch_size])
-            found = _best_positions(net.forward(x, until=layer, keep=[layer])[layer], first)
-            top = _strongest(found if top is None else _joined(top, found), k)
-            bar.update(x.shape[-1])
-    return top
-
-
-def _prepared(net, photos):
-    """Photos (n, H, W, C), cropped already, or a list of others -> (C, H, W, n) on the device."""
-    if isinstance(photos, np.ndarray) and photos.ndim == 4 and net.preprocessing is not None:
-        return to_device(net.preprocessing.scaled(photos))
-    return net.preprocess(photos)
-
-
-def _best_positions(maps, first) -> TopActivations:
-    """The strongest unit of each map in each photo, the first in row-major order among equals: fields (C, n)."""
-    maps = maps if maps.ndim == 4 else maps[:, None, None]  # (C, H, W, n), also after Flatten
-    channels, height, width, count = maps.shape
-    flat = maps.transpose(0, 3, 1, 2).reshape(channels, count, height * width)
-    where = flat.argmax(axis=2)
-    value = array_module(flat).take_along_axis(flat, where[..., None], axis=2)[..., 0]
-    row, column = np.divmod(to_numpy(where), width)
-    return TopActivations(np.tile(first + np.arange(count), (channels, 1)), row, column, to_numpy(value))
-
-
-def _joined(*parts) -> TopActivations:
-    return TopActivations(*(np.concatenate(fields, axis=1) for fields in zip(*parts)))
-
-
-def _strongest(found, k) -> TopActivations:
-    """The k strongest of (C, n) candidates, in order; where n < k, image -1 and value NaN fill the rest."""
-    missing = k - found.value.shape[1]
-    if missing > 0:
-        none = np.full((len(found.value), missing), -1)
-        found = _joined(found, TopActivations(none, none, none, np.full(none.shape, np.nan, found.value.dtype)))
-    # lexsort takes its last key first, and puts NaN at the end
-    order = np.lexsort((found.column, found.row, found.image, -found.value), axis=1)[:, :k]
-    return TopActivations(*(np.take_along_axis(field, order, axis=1) for field in found))
+    def _repr_png_(self) -> bytes | None:
+        """In a notebook: a row for each of the first maps, its projections and below them the patches."""
+        if self.channels is None:
+            return None
+        rows = []
+        for pixels, patches in zip(self.pixels[:SHOWN_MAPS], self.patches):
+            rows += [*display_many(pixels.transpose(1, 2, 3, 0), self.channels), *patches]
+        return png(mosaic(rows, self.pixels.shape[1]))
 
 
 # ---------------------------------------------------------------------------------------------- what they see there
@@ -147,13 +78,13 @@ def projected_top(net: Network, photos, layer: str, channels: Sequence[int], top
     Paper: Sec. 2.1 and Fig. 2.
     """
     check_rule(rule)
-    channels = _checked_channels(layer, channels, len(top.value))
+    photos, channels = opened(photos), _checked_channels(layer, channels, len(top.value))
     image, row, column, value = (field[channels].ravel() for field in top)  # (K·k,)
     channel = np.repeat(channels, top.value.shape[1])
     winners, pixels, patches = np.unique(image[image >= 0]), None, None
-    for first in range(0, len(winners), batch_size):
-        numbers = winners[first : first + batch_size]
-        x = _prepared(net, photos[numbers] if isinstance(photos, np.ndarray) else [photos[n] for n in numbers])
+    runs = [winners[first : first + batch_size] for first in range(0, len(winners), batch_size)]
+    for numbers, levels, _ in read_levels(net, photos, runs):
+        x = to_device(net.preprocessing.scaled(levels))
         trace = net.forward(x, until=layer, keep=[layer] if rule == "deconvnet" else None)
         some = np.flatnonzero(np.isin(image, numbers))
         place = np.searchsorted(numbers, image[some])
@@ -163,12 +94,11 @@ def projected_top(net: Network, photos, layer: str, channels: Sequence[int], top
             pixels = np.zeros((len(image), *seen.pixels.shape[:3]), seen.pixels.dtype)
             patches = np.full((len(image), *seen.pixels.shape[1:3], 3), MID_GREY, np.uint8)
         pixels[some] = seen.pixels.transpose(3, 0, 1, 2)
-        shown = [net.preprocessing.restore(to_numpy(x[..., n])) for n in range(x.shape[-1])]
         for unit, n, corner in zip(some, place, zip(seen.top, seen.left)):
-            patches[unit] = cut_window(shown[n], *corner, *patches.shape[1:3])
+            patches[unit] = cut_window(levels[n], *corner, *patches.shape[1:3])
     shape = (len(channels), top.value.shape[1])
     pixels, patches = (array.reshape(*shape, *array.shape[1:]) for array in (pixels, patches))
-    return TopProjections(pixels, patches, image.reshape(shape) >= 0)
+    return TopProjections(pixels, patches, image.reshape(shape) >= 0, net.preprocessing.channels)
 
 
 def cut_window(photo: np.ndarray, top: int, left: int, height: int, width: int) -> np.ndarray:
@@ -234,7 +164,7 @@ def squares(net: Network, projections: TopProjections, number: int, *, shared_sc
         number: which of the K maps.
         shared_scale: draw its projections on one scale, so that their strengths can be compared.
     """
-    pixels, patches, there = (field[number] for field in projections)
+    pixels, patches, there = (field[number] for field in projections[:3])
     drawn = shown_pixels(net, pixels, shared_scale)
     both = ([picture if shown else None for picture, shown in zip(some, there)] for some in (drawn, patches))
     left, right = (tiled(pictures, ACROSS, side=side) for pictures in both)
@@ -254,7 +184,7 @@ def top_nine_sheet(net: Network, photos, layer: str, channels: Sequence[int], to
     """Draw the paper's Fig. 2: of each feature map its projections, three by three, beside the patches.
 
     Args:
-        photos: (N, H, W, C) uint8, cropped as the net sees them, or a list of anything that `net.preprocess` takes.
+        photos: as for `top_activations`.
         channels: the feature maps to show.
         top: of `top_activations` on the same photos; None scans them.
         rule: "deconvnet", "gradient" or "guided".
@@ -267,15 +197,28 @@ def top_nine_sheet(net: Network, photos, layer: str, channels: Sequence[int], to
     Paper: Sec. 4, Fig. 2.
     """
     check_rule(rule)
+    photos = opened(photos)
     top = top_activations(net, photos, layer) if top is None else top
     projections = projected_top(net, photos, layer, channels, top, rule)
     pairs = [squares(net, projections, n, shared_scale=shared_scale) for n in range(len(channels))]
-    tiles = [_opaque(np.hstack([left, np.zeros((len(left), 9, 4), np.uint8), right])) for left, right in pairs]
     noun = "unit" if len(net.output_shapes()[layer]) == 1 else "map"
     labels = [f"{noun} {channel} · {value_range(layer, top.value[channel])}" for channel in channels]
     how = HOW_SHOWN.format(rule=rule, scale="all nine together" if shared_scale else "each projection by itself")
-    title = f"{net.name}, {layer}: the strongest of {len(photos):,} photos"
-    return grid_sheet(tiles, min(ACROSS, len(tiles)), labels, title, tile=None, gap=24, footer=how)
+    return pairs_sheet(pairs, labels, f"{net.name}, {layer}: the strongest of {len(photos):,} photos", how)
+
+
+def pairs_sheet(pairs: Sequence[Sequence[np.ndarray]], labels: Sequence[str], title: str, how: str,
+                columns: int = ACROSS) -> Image.Image:  # fmt: skip
+    """Lay out a group of squares (H, W, 4) for each feature map: its projections, and its patches if they are shown."""
+    gap = np.zeros((len(pairs[0][0]), 9, 4), np.uint8)
+    tiles = [_opaque(np.hstack([part for square in pair for part in (square, gap)][:-1])) for pair in pairs]
+    return grid_sheet(tiles, min(columns, len(tiles)), labels, title, tile=None, gap=24, footer=how)
+
+
+def strongest_maps(value: np.ndarray, count: int) -> np.ndarray:
+    """The feature maps whose weakest of k winners is strongest, in the order of their numbers: (C, k) -> (count,)."""
+    weakest = np.nanmin(np.where(np.isnan(value), np.inf, value), axis=1)
+    return np.sort(np.argsort(-weakest, kind="stable")[:count])
 
 
 def _opaque(picture: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..backend import to_numpy
 from ..deconvnet import Units, clipped_box, project_patches, strongest, unit_of
-from ..images import display
+from ..display import display
 from ..layers import ReLU
 from ..network import Network, Trace
 from ..sheets import Entry, project_sheet

@@ -8,7 +8,6 @@ What experiments on training share. Letters: N photos, H rows, W columns, C chan
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -23,10 +22,10 @@ from ..images import Preprocessing
 from ..network import Network
 from ..official import has_fashion_mnist
 from ..weights import describe, load_model
+from .scanning import photos_at_once
 
 PAPER_EPOCHS = (1, 2, 5, 10, 20, 30, 40, 64)
 MOST_EPOCHS = 8  # where the paper's do not fit
-BATCH_BYTES = 2**28  # of the maps of one batch of photos, all layers together
 MOST_PHOTOS = 256  # in one batch
 
 
@@ -120,9 +119,9 @@ def probe_photos(source, preprocessing: Preprocessing, limit: int = 1000) -> Pro
     count = min(limit, len(photos))
     numbers = np.arange(count) * len(photos) // count
     if isinstance(photos, Photos):
-        crops = photos.map(lambda photo: _levels(preprocessing.crop_photo(photo)), numbers.tolist())
+        crops = photos.map(preprocessing.levels, numbers.tolist())
     else:
-        crops = ((n, _levels(preprocessing.crop_photo(photos[n])), None) for n in numbers)
+        crops = ((n, preprocessing.levels(photos[n]), None) for n in numbers)
     crops = list(crops)
     used = {number: pixels for number, pixels, problem in crops if not problem}
     skipped = [problem for _, _, problem in crops if problem]
@@ -134,7 +133,7 @@ def probe_photos(source, preprocessing: Preprocessing, limit: int = 1000) -> Pro
 
 
 def photo_batches(net: Network, photos: np.ndarray) -> Iterator[tuple[int, Array]]:
-    """Prepare the photos for a net, so many at a time that all its maps of them fit into `BATCH_BYTES`.
+    """Prepare the photos for a net, so many at a time that all its maps of them fit into memory.
 
     Args:
         photos: (N, H, W, C) uint8, cropped as the net sees them.
@@ -148,8 +147,7 @@ def photo_batches(net: Network, photos: np.ndarray) -> Iterator[tuple[int, Array
 
 def batch_size(net: Network, photos: np.ndarray) -> int:
     """How many photos go through the net together; depends on sizes alone, so that it is the same at every epoch."""
-    shapes = net.output_shapes((photos.shape[3], *photos.shape[1:3])).values()
-    return min(max(BATCH_BYTES // (4 * sum(map(math.prod, shapes))), 1), MOST_PHOTOS)
+    return photos_at_once(net, (photos.shape[3], *photos.shape[1:3]), MOST_PHOTOS)
 
 
 def check_nets_and_photos(function: str, nets: Sequence[Network], photos: np.ndarray, least: int = 1) -> None:
@@ -169,12 +167,6 @@ def _opened(source):
         images = load(source, part="test").images
         return images[..., 0] if images.shape[3] == 1 else images
     return Photos(source)
-
-
-def _levels(crop) -> np.ndarray:
-    """A Pillow image as (H, W, C) uint8."""
-    levels = np.asarray(crop)
-    return levels[..., None] if levels.ndim == 2 else levels
 
 
 def _listed(items) -> str:

@@ -1,4 +1,4 @@
-"""The whole idea on one page, from what the package carries: `minideconv demo` writes it.
+"""The whole idea on one page, from what the package carries: `minideconv demo` writes it, and the atlas of its net.
 
 Not in the paper as such: Fig. 2 (the top nine), Fig. 4 (evolution) and Fig. 6 (filters), of a net of 28 pixels.
 Every section is a function of `Shown` that returns what the template fills in; pictures are PNGs inside the page.
@@ -6,25 +6,26 @@ Every section is a function of `Shown` that returns what the template fills in; 
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from ..backend import to_numpy
-from ..datasets import Dataset
-from ..deconvnet import project, strongest
-from ..embedded import embedded_images, embedded_model, embedded_snapshots
-from ..evaluation import evaluate
-from ..files import write_whole
-from ..layers import Conv2d, ReLU
-from ..network import Network
-from .feature_evolution import evolve
-from .feature_visualization import projected_top, shown_pixels, squares, tiled, top_activations, value_range
-from .snapshots import load_snapshots, snapshots
+from .atlas.writer import write_atlas
+from .backend import to_numpy
+from .datasets import Dataset
+from .deconvnet import project, strongest
+from .embedded import embedded_images, embedded_model, embedded_snapshots
+from .encoding import data_uri, png
+from .evaluation import evaluate
+from .experiments.feature_evolution import evolve
+from .experiments.feature_visualization import projected_top, shown_pixels, squares, strongest_maps, tiled, value_range
+from .experiments.scanning import top_activations
+from .experiments.snapshots import load_snapshots, snapshots
+from .files import write_whole
+from .layers import Conv2d, ReLU
+from .network import Network
 
 MAPS_SHOWN = 6  # feature maps of each layer
 UNITS_SHOWN = 6  # units of each layer in the picture that is pulled apart
@@ -50,7 +51,7 @@ class Shown(NamedTuple):
 
 def write_demo(folder, net: Network | None = None, data: Dataset | None = None, snapshot_folder=None, *,
                progress: bool = True) -> Path:  # fmt: skip
-    """Write the page, `index.html`, into a folder, which is made if need be.
+    """Write the page, `index.html`, into a folder, which is made if need be, and the atlas of all maps beside it.
 
     Args:
         net, data, snapshot_folder: what to show; None takes what the package carries.
@@ -72,6 +73,9 @@ def write_demo(folder, net: Network | None = None, data: Dataset | None = None, 
             context[section.__name__] = section(shown)
     page = render(context)
     folder.mkdir(parents=True, exist_ok=True)
+    names = [f"{shown.data.classes[label]} {number}" for number, label in enumerate(shown.data.labels)]
+    write_atlas(shown.net, shown.data.images, folder / "atlas", model=shown.net.name, names=names, progress=progress,
+                report=lambda line: None)  # fmt: skip
     with write_whole(folder / "index.html") as file:
         file.write(page.encode("utf-8"))
     return folder / "index.html"
@@ -161,12 +165,6 @@ def _layer_top(shown, layer) -> dict:
     return {"layer": layer, "count": len(top.value), "sees": "{} × {}".format(*field), "maps": maps}
 
 
-def strongest_maps(value: np.ndarray, count: int) -> np.ndarray:
-    """The feature maps whose weakest of k winners is strongest, in the order of their numbers: (C, k) -> (count,)."""
-    weakest = np.nanmin(np.where(np.isnan(value), np.inf, value), axis=1)
-    return np.sort(np.argsort(-weakest, kind="stable")[:count])
-
-
 def class_counts(data: Dataset, images: np.ndarray) -> str:
     """Which classes some images have, most frequent first: "7 Trouser, 2 Dress"; -1 is no image."""
     labels, counts = np.unique(data.labels[images[images >= 0]], return_counts=True)
@@ -240,12 +238,7 @@ SECTIONS = (the_net, first_filters, top_nine, pulled_apart, evolution)
 
 def picture(pixels: np.ndarray, alt: str) -> dict:
     """A picture (H, W, 4) uint8 for the template: a PNG as data URI, its size, and what it shows in words."""
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG", optimize=True)
-    uri = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
-    return {"uri": uri, "alt": alt, "width": pixels.shape[1], "height": pixels.shape[0]}
+    return {"uri": data_uri(png(pixels)), "alt": alt, "width": pixels.shape[1], "height": pixels.shape[0]}
 
 
 def listed(items: Sequence) -> str:
