@@ -25,6 +25,7 @@ from . import functional as F
 from .backend import Array, array_module
 from .functional.geometry import output_shape, pad_pairs, pair, whole
 from .functional.pooling import window_arguments
+from .parallel import pixelwise
 
 RULES = ("gradient", "deconvnet", "guided")
 
@@ -123,15 +124,15 @@ class ReLU(Layer):
     """Keep what is positive. On the way down this is where the three rules part."""
 
     def up(self, x, step):
-        return array_module(x).maximum(x, 0)
+        return pixelwise(lambda x: array_module(x).maximum(x, 0), x)
 
     def down(self, signal, step, rule):
         if rule == "gradient":  # back through where the unit was active
-            return signal * (step.y > 0)
+            return pixelwise(lambda signal, y: signal * (y > 0), signal, step.y)
         if rule == "deconvnet":  # rectify the signal itself, whatever the unit did (Sec. 2.1, "Rectification")
-            return array_module(signal).maximum(signal, 0)
+            return pixelwise(lambda signal: array_module(signal).maximum(signal, 0), signal)
         if rule == "guided":  # both (Springenberg et al. 2014)
-            return signal * (step.y > 0) * (signal > 0)
+            return pixelwise(lambda signal, y: signal * (y > 0) * (signal > 0), signal, step.y)
         raise ValueError(f"rule {rule!r} is unknown; use one of {', '.join(RULES)}")
 
 

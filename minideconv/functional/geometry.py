@@ -85,7 +85,12 @@ def tap_slices(kernel_size, stride, out_shape):
     Yields:
         i, j, rows, columns: the tap, and two slices with one entry for every window.
     """
-    (down, across), (height, width) = stride, out_shape
-    for i in range(kernel_size[0]):
-        for j in range(kernel_size[1]):
-            yield i, j, slice(i, i + down * (height - 1) + 1, down), slice(j, j + across * (width - 1) + 1, across)
+    down, across = (axis_slices(*axis) for axis in zip(kernel_size, stride, out_shape))
+    for i, rows in enumerate(down):
+        for j, columns in enumerate(across):
+            yield i, j, rows, columns
+
+
+def axis_slices(kernel: int, stride: int, count: int) -> list[slice]:
+    """Along one axis, what each tap of the kernel meets in `count` windows: slices with one entry for every window."""
+    return [slice(tap, tap + stride * (count - 1) + 1, stride) for tap in range(kernel)]
