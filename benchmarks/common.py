@@ -1,12 +1,14 @@
 """What the benchmarks share: photos, alternating medians, and one run for each BLAS kernel."""
 
 import argparse
+import multiprocessing
 import os
 import statistics
 import subprocess
 import sys
 import time
 import zipfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -63,13 +65,61 @@ def load_alexnet():
         return models.build("alexnet", until="pool5"), "random weights (minideconv fetch alexnet brings real ones)"
 
 
+def small_net(ceil_mode=True):
+    """The net of the training benchmarks, for 3 × 32 × 32; no dropout, so that both sides do the same."""
+    from minideconv.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU
+    from minideconv.network import Network
+
+    last = 4 if ceil_mode else 3
+    return Network([
+        ("conv1", Conv2d(3, 32, 5, padding=2)),  # 32 × 32 × 32
+        ("relu1", ReLU()),
+        ("pool1", MaxPool2d(3, stride=2, ceil_mode=ceil_mode)),  # 32 × 16 × 16, or 15 × 15
+        ("conv2", Conv2d(32, 32, 5, padding=2)),  # 32 × 16 × 16
+        ("relu2", ReLU()),
+        ("pool2", MaxPool2d(3, stride=2, ceil_mode=ceil_mode)),  # 32 × 8 × 8
+        ("conv3", Conv2d(32, 64, 5, padding=2)),  # 64 × 8 × 8
+        ("relu3", ReLU()),
+        ("pool3", MaxPool2d(3, stride=2, ceil_mode=ceil_mode)),  # 64 × 4 × 4
+        ("flatten", Flatten()),
+        ("fc4", Linear(64 * last**2, 10)),  # 10
+    ], input_shape=(3, 32, 32))  # fmt: skip
+
+
 def alternate(functions, repeats):
     """Run the functions in turn, `repeats` times after one warm-up; {name: median seconds}."""
     times = {name: [] for name in functions}
     for repeat in range(repeats + 1):
         for name, function in functions.items():
+            time.sleep(0.05)  # the threads of the one before go to sleep
             start = time.perf_counter()
             function()
             if repeat:
                 times[name].append(time.perf_counter() - start)
     return {name: statistics.median(taken) for name, taken in times.items()}
+
+
+@contextmanager
+def own_process(make, *arguments):
+    """A function that calls `make(*arguments)()` in a process of its own, which settings of this one do not reach."""
+    spawn = multiprocessing.get_context("spawn")
+    ours, theirs = spawn.Pipe()
+    process = spawn.Process(target=_serve, args=(theirs, make, arguments), daemon=True)
+    process.start()
+
+    def call():
+        ours.send("call")
+        ours.recv()
+
+    try:
+        yield call
+    finally:
+        process.terminate()
+        process.join()
+
+
+def _serve(connection, make, arguments):
+    function = make(*arguments)
+    while connection.recv():
+        function()
+        connection.send("done")

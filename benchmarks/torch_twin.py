@@ -7,7 +7,17 @@ from collections import OrderedDict
 import numpy as np
 
 from minideconv import Network, to_numpy
-from minideconv.layers import Conv2d, Dropout, Flatten, Linear, LocalResponseNorm, MaxPool2d, ReLU
+from minideconv.layers import (
+    AvgPool2d,
+    Conv2d,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2d,
+    Linear,
+    LocalResponseNorm,
+    MaxPool2d,
+    ReLU,
+)
 
 
 def twin(net: Network):
@@ -30,6 +40,10 @@ def _module(layer):
         return _convolution(layer)
     if isinstance(layer, MaxPool2d):
         return _pool(layer)
+    if isinstance(layer, AvgPool2d):
+        return _average(layer)
+    if isinstance(layer, GlobalAvgPool2d):
+        return nn.AdaptiveAvgPool2d(1)
     if isinstance(layer, Linear):
         return _filled(nn.Linear(layer.in_features, layer.out_features, bias=layer.has_bias), layer)
     if isinstance(layer, LocalResponseNorm):
@@ -59,6 +73,15 @@ def _pool(layer):
         raise ValueError(f"twin: torch has no {layer}")
     padding = nn.ConstantPad2d(_sides(layer.padding), float("-inf"))
     return nn.Sequential(padding, nn.MaxPool2d(layer.kernel_size, layer.stride))
+
+
+def _average(layer):
+    from torch import nn
+
+    even = _even(layer.padding)
+    if not even or any(2 * pad > size for pad, size in zip(even, layer.kernel_size)):
+        raise ValueError(f"twin: torch has no {layer}")
+    return nn.AvgPool2d(layer.kernel_size, layer.stride, even, layer.ceil_mode, layer.count_include_pad)
 
 
 def _filled(module, layer):

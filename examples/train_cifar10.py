@@ -14,9 +14,9 @@ from minideconv import models, save_model
 from minideconv.curves import save_curve_picture, save_curve_table
 from minideconv.datasets import cifar10
 from minideconv.evaluation import evaluate
-from minideconv.training import SGD, Settings, Steps, train
+from minideconv.training import SGD, Falling, Settings, train
 
-SETTINGS = Settings(epochs=14, batch_size=128, seed=0, crop_padding=2, flips=True, schedule=Steps((9, 12), factor=5))
+SETTINGS = Settings(epochs=18, batch_size=64, seed=0, crop_padding=2, flips=True, schedule=Falling(18))
 LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 0.03, 0.9, 5e-4
 
 

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 from . import __version__
-from .commands import atlas, demo, evolve, fetch, info, project, train
+from .commands import atlas, convert, demo, evaluate, evolve, fetch, info, project, train
 
-COMMANDS = (demo, project, atlas, train, evolve, fetch, info)
+COMMANDS = (demo, project, atlas, train, evolve, evaluate, fetch, convert, info)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -50,4 +50,4 @@ def _one_line(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.strerror}: {Path(error.filename)}"
     text = " ".join(str(error).split()) or type(error).__name__
-    return re.sub(r"^(\w+_\w+|fetch|forward|snapshots|Photos): ", "", text)
+    return re.sub(r"^(\w+_\w+|fetch|forward|evaluate|download|snapshots|Photos): ", "", text)

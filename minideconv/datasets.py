@@ -93,6 +93,14 @@ def load(source: str | os.PathLike, *, part: str = "train", size: int | None = N
     return dataset
 
 
+def is_official(source: str | os.PathLike) -> bool:
+    """Whether `load` takes a source for Fashion-MNIST or CIFAR-10 as published, and not for class folders."""
+    path = Path(source).expanduser()
+    return (
+        source in ("fashion-mnist", "cifar10") or official.has_fashion_mnist(path) or bool(official.find_cifar10(path))
+    )
+
+
 def fashion_mnist(part: str, data: str | os.PathLike | None = None, *, progress: bool = True) -> Dataset:
     """Read Fashion-MNIST, 28 x 28 grey: 60,000 images for training, 10,000 for testing.
 

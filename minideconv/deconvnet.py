@@ -18,7 +18,6 @@ import numpy as np
 from .backend import Array, array_module, to_device, to_numpy
 from .display import channel_order, display, display_many, mosaic
 from .encoding import png
-from .layers import Layer
 from .network import Network, Trace, check_rule
 from .parallel import share
 from .windows import Window, WindowStep
@@ -178,7 +177,7 @@ def _project_windows(net, trace, layer, units, seeds, rule):
         layer, step = net.layers[name], trace.step(name)
         below = window.below(layer, step)
         signal = layer.down(signal, WindowStep(step, window, below, image), rule)
-        signal, window = below.confine(signal, step.x_shape, layer.padding != Layer.padding)
+        signal, window = below.confine(signal, step.x_shape, layer.spills)
     return to_numpy(signal), window.top, window.left, to_numpy(seeds)
 
 
@@ -202,7 +201,7 @@ def strongest(trace: Trace, layer: str, k: int = 9, *, image: int = 0) -> Units:
 def clipped_box(net: Network, trace: Trace, layer: str, row: int = 0, column: int = 0) -> tuple[int, int, int, int]:
     """(top, left, bottom, right), half-open: the receptive field of a unit, clipped to the image, in pixels."""
     limits = trace.input.shape[1:3]
-    if len(trace.step(layer).y_shape) == 2:
+    if net.sees_all(layer):
         return 0, 0, *limits
     sides = []
     for unit, size, stride, start, limit in zip((row, column), *net.receptive_field(layer), limits):

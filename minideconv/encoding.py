@@ -14,7 +14,7 @@ import numpy as np
 TYPES = {"jpg": "image/jpeg", "png": "image/png"}
 
 
-def jpeg(pixels: np.ndarray, quality: int = 70) -> bytes:
+def jpeg(pixels: np.ndarray, quality: int = 65) -> bytes:
     """(H, W, 3) or grey (H, W, 1) uint8 as JPEG without any metadata.
 
     Colours keep their full resolution (4:4:4): otherwise a relu5 projection of AlexNet keeps 60 % of its saturation.

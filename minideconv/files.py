@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from contextlib import contextmanager
 from pathlib import Path
+
+MOST_UNPACKED = 8  # times the size of a zip; weights shrink by a tenth, half of them zero to a half
 
 
 @contextmanager
@@ -40,3 +43,28 @@ def check_writable(path) -> None:
         raise ValueError(f"cannot write {path}: it is a folder; give a file name in it")
     if not os.access(path.parent, os.W_OK):
         raise ValueError(f"cannot write {path}: you may not write to {path.parent}; choose another place")
+
+
+def check_zip(path) -> None:
+    """Refuse a zip with two entries of one name, or that unpacks to far more than it holds; other files pass.
+
+    Raises:
+        ValueError: naming the file and what is wrong.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries, size = archive.infolist(), os.path.getsize(path)
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError):
+        return  # no zip: for its reader to say
+    names, unpacked = [entry.filename for entry in entries], sum(entry.file_size for entry in entries)
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{path} has two entries called {ascii(twice)[:60]}; it was not read")
+    if unpacked > MOST_UNPACKED * size + 2**20:
+        raise ValueError(f"{path} has {size:,} bytes but unpacks to {unpacked:,}; it was not read")
+
+
+def one_line(error: BaseException, most: int = 200) -> str:
+    """What a library says of a file, as the start of one printable line."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return "".join(sign if sign.isprintable() else "?" for sign in text)[:most]

@@ -6,6 +6,7 @@ three (and the deconvnet leaves contrast normalisation out):
     layer                up                        gradient            deconvnet           guided
     Conv2d               conv2d(x, W) + b          conv_transpose2d    the same, no bias   the same
     MaxPool2d            maximum and its switch    max_unpool2d        the same            the same
+    AvgPool2d …          mean of each window       spread evenly       the same            the same
     Linear, Flatten …    W x + b, reshape          transpose           the same            the same
     ReLU                 max(x, 0)                 g · (x > 0)         g · (g > 0)         g · (x > 0) · (g > 0)
     LocalResponseNorm    divide by local energy    its Jacobian        identity            its Jacobian
@@ -22,8 +23,9 @@ from typing import Any
 
 from . import functional as F
 from .backend import Array, array_module
-from .functional.geometry import output_shape, pad_pairs, pair
+from .functional.geometry import output_shape, pad_pairs, pair, whole
 from .functional.pooling import window_arguments
+from .parallel import pixelwise
 
 RULES = ("gradient", "deconvnet", "guided")
 
@@ -37,6 +39,7 @@ class Step:
         x_shape, y_shape: their shapes, always there.
         padding: how far the windows of `y` begin outside `x`, as `functional` takes it.
         switches: (C, OH, OW, N) uint8 of a max-pooling layer, else None.
+        counts: (1, OH, OW, N) of an average-pooling layer, of how many pixels each mean is, else None.
         mask: what dropout multiplied with, or None.
         rng: a numpy Generator in training, or None.
     """
@@ -45,7 +48,7 @@ class Step:
         self.name, self.padding, self.rng = name, padding, rng
         self.x_shape, self.y_shape = x.shape, None
         self._x, self._y = x, None
-        self.switches, self.mask = None, None
+        self.switches, self.counts, self.mask = None, None, None
 
     @property
     def x(self) -> Array:
@@ -66,7 +69,7 @@ class Step:
     def image(self, n: int) -> Step:
         """The same step for image `n` alone (views)."""
         one = copy.copy(self)
-        for name in ("_x", "_y", "switches", "mask"):
+        for name in ("_x", "_y", "switches", "counts", "mask"):
             array = getattr(self, name)
             setattr(one, name, None if array is None else array[..., n : n + 1])
         one.x_shape, one.y_shape = (*self.x_shape[:-1], 1), (*self.y_shape[:-1], 1)
@@ -83,8 +86,14 @@ class Layer:
 
     kernel_size = stride = (1, 1)
     padding = ((0, 0), (0, 0))
+    sees_all = False  # whether every unit sees the whole map below
     options: tuple[str, ...] = ()  # constructor arguments, by name: what a model file stores
     parameters: tuple[str, ...] = ()  # attributes that are trained
+
+    @property
+    def spills(self) -> bool:
+        """Whether signal on its way down can land outside the map below, in its padding."""
+        return self.padding != Layer.padding
 
     def up(self, x: Array, step: Step) -> Array:
         """The layer's output for the maps `x`; what the ways down need is left in `step`."""
@@ -115,15 +124,15 @@ class ReLU(Layer):
     """Keep what is positive. On the way down this is where the three rules part."""
 
     def up(self, x, step):
-        return array_module(x).maximum(x, 0)
+        return pixelwise(lambda x: array_module(x).maximum(x, 0), x)
 
     def down(self, signal, step, rule):
         if rule == "gradient":  # back through where the unit was active
-            return signal * (step.y > 0)
+            return pixelwise(lambda signal, y: signal * (y > 0), signal, step.y)
         if rule == "deconvnet":  # rectify the signal itself, whatever the unit did (Sec. 2.1, "Rectification")
-            return array_module(signal).maximum(signal, 0)
+            return pixelwise(lambda signal: array_module(signal).maximum(signal, 0), signal)
         if rule == "guided":  # both (Springenberg et al. 2014)
-            return signal * (step.y > 0) * (signal > 0)
+            return pixelwise(lambda signal, y: signal * (y > 0) * (signal > 0), signal, step.y)
         raise ValueError(f"rule {rule!r} is unknown; use one of {', '.join(RULES)}")
 
 
@@ -139,9 +148,11 @@ class Conv2d(Layer):
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size, *, stride=1, padding=0, groups: int = 1,
                  has_bias: bool = True):  # fmt: skip
-        if groups < 1 or in_channels % groups or out_channels % groups:
+        self.in_channels = whole(in_channels, "Conv2d: in_channels")
+        self.out_channels = whole(out_channels, "Conv2d: out_channels")
+        self.groups, self.has_bias = whole(groups, "Conv2d: groups"), bool(has_bias)
+        if in_channels % groups or out_channels % groups:
             raise ValueError(f"Conv2d: {in_channels} -> {out_channels} channels cannot be split into {groups} groups")
-        self.in_channels, self.out_channels, self.groups, self.has_bias = in_channels, out_channels, groups, has_bias
         self.kernel_size, self.stride = pair(kernel_size, "kernel_size"), pair(stride, "stride")
         self.padding = pad_pairs(padding)
         self.weight: Any = None
@@ -181,7 +192,7 @@ class MaxPool2d(Layer):
 
     def __init__(self, kernel_size, *, stride=None, padding=0, ceil_mode: bool = False):
         self.kernel_size, self.stride, self.padding = window_arguments("MaxPool2d", kernel_size, stride, padding)
-        self.ceil_mode = ceil_mode
+        self.ceil_mode = bool(ceil_mode)
 
     def up(self, x, step):
         y, step.switches = F.max_pool2d(
@@ -200,15 +211,68 @@ class MaxPool2d(Layer):
         return (shape[0], *out)
 
 
+class AvgPool2d(Layer):
+    """The mean of every window; arguments as PyTorch's."""
+
+    options = ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad")
+
+    def __init__(self, kernel_size, *, stride=None, padding=0, ceil_mode: bool = False, count_include_pad: bool = True):
+        self.kernel_size, self.stride, self.padding = window_arguments(
+            "AvgPool2d", kernel_size, stride, padding, has_switches=False
+        )
+        self.ceil_mode, self.count_include_pad = bool(ceil_mode), bool(count_include_pad)
+
+    @property
+    def spills(self):
+        return self.ceil_mode or super().spills
+
+    def up(self, x, step):
+        y, step.counts = F.avg_pool2d(
+            x, self.kernel_size, stride=self.stride, padding=step.padding,
+            ceil_mode=self.ceil_mode, count_include_pad=self.count_include_pad,
+        )  # fmt: skip
+        return y
+
+    def down(self, signal, step, rule):
+        return F.avg_pool2d_transpose(
+            signal, step.counts, step.x_shape, self.kernel_size, stride=self.stride, padding=step.padding
+        )
+
+    output_shape = MaxPool2d.output_shape
+
+
+class GlobalAvgPool2d(Layer):
+    """The mean of every map, (C, H, W, N) -> (C, 1, 1, N), whatever its size."""
+
+    sees_all = True
+
+    def up(self, x, step):
+        return F.global_avg_pool2d(x)
+
+    def down(self, signal, step, rule):
+        return F.global_avg_pool2d_transpose(signal, step.x_shape)
+
+    def output_shape(self, shape):
+        _expect(self, shape, 3)
+        return (shape[0], 1, 1)
+
+
 class LocalResponseNorm(Layer):
     """Contrast normalisation across channels; see `functional.local_response_norm`."""
 
     options = ("size", "alpha", "beta", "k")
 
     def __init__(self, size: int = 5, *, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0):
-        if size < 1 or size % 2 == 0:
+        self.size, self.alpha, self.beta, self.k = (
+            whole(size, "LocalResponseNorm: size"),
+            float(alpha),
+            float(beta),
+            float(k),
+        )
+        if self.size % 2 == 0:
             raise ValueError(f"LocalResponseNorm: size is {size}; it must be a positive odd number of channels")
-        self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
+        if not all(map(math.isfinite, (self.alpha, self.beta, self.k))):
+            raise ValueError(f"LocalResponseNorm: alpha, beta, k are {alpha}, {beta}, {k}; they must be finite")
 
     def up(self, x, step):
         return F.local_response_norm(x, self.size, self.alpha, self.beta, self.k)
@@ -221,6 +285,8 @@ class LocalResponseNorm(Layer):
 
 class Flatten(Layer):
     """Maps to column vectors, (C, H, W, N) -> (C·H·W, N)."""
+
+    sees_all = True
 
     def up(self, x, step):
         return x.reshape(-1, x.shape[-1])
@@ -242,7 +308,9 @@ class Linear(Layer):
     options = ("in_features", "out_features", "has_bias")
 
     def __init__(self, in_features: int, out_features: int, *, has_bias: bool = True):
-        self.in_features, self.out_features, self.has_bias = in_features, out_features, has_bias
+        self.in_features = whole(in_features, "Linear: in_features")
+        self.out_features = whole(out_features, "Linear: out_features")
+        self.has_bias = bool(has_bias)
         self.weight: Any = None
         self.bias: Any = None
 
@@ -297,4 +365,7 @@ def _expect(layer, shape, axes, first=None):
         raise ValueError(f"{type(layer).__name__} expects maps of shape {wanted} an image, but {tuple(shape)} came")
 
 
-LAYERS = {kind.__name__: kind for kind in (Conv2d, ReLU, MaxPool2d, LocalResponseNorm, Flatten, Linear, Dropout)}
+LAYERS = {
+    kind.__name__: kind
+    for kind in (Conv2d, ReLU, MaxPool2d, AvgPool2d, GlobalAvgPool2d, LocalResponseNorm, Flatten, Linear, Dropout)
+}

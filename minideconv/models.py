@@ -172,15 +172,15 @@ def zfnet32():
         ("conv1", Conv2d(3, 32, 5, padding=2)),  # 32 × 32 × 32
         ("relu1", ReLU()),
         ("pool1", MaxPool2d(3, stride=2, ceil_mode=True)),  # 32 × 16 × 16
-        ("conv2", Conv2d(32, 32, 5, padding=2)),  # 32 × 16 × 16
+        ("conv2", Conv2d(32, 64, 3, padding=1)),  # 64 × 16 × 16
         ("relu2", ReLU()),
-        ("pool2", MaxPool2d(3, stride=2, ceil_mode=True)),  # 32 × 8 × 8
-        ("conv3", Conv2d(32, 64, 5, padding=2)),  # 64 × 8 × 8
+        ("pool2", MaxPool2d(3, stride=2, ceil_mode=True)),  # 64 × 8 × 8
+        ("conv3", Conv2d(64, 128, 3, padding=1)),  # 128 × 8 × 8
         ("relu3", ReLU()),
-        ("pool3", MaxPool2d(3, stride=2, ceil_mode=True)),  # 64 × 4 × 4
-        ("flatten", Flatten()),  # 1024
-        ("drop3", Dropout()),
-        ("fc4", Linear(1024, 10)),  # 10
+        ("pool3", MaxPool2d(3, stride=2, ceil_mode=True)),  # 128 × 4 × 4
+        ("flatten", Flatten()),  # 2048
+        ("drop3", Dropout(0.1)),
+        ("fc4", Linear(2048, 10)),  # 10
     ]
 
 

@@ -80,6 +80,8 @@ class Network:
         preprocessing: turns photos into arrays (`images.Preprocessing`), or None where it is not known.
         classes: names of the outputs, or None.
         source, sha256, licence: where weights came from, in words.
+        original_names: {layer: what the file it came from calls it}, or None.
+        softmax: whether that file had a softmax after the last layer, which gives logits here.
     Attributes:
         layers: {name: layer}.
 
@@ -90,7 +92,8 @@ class Network:
     """
 
     def __init__(self, layers, *, name="network", input_shape=None, preprocessing=None, classes=None,
-                 source=None, sha256=None, licence=None, seed: int = 0):  # fmt: skip
+                 source=None, sha256=None, licence=None, original_names=None, softmax: bool = False,
+                 seed: int = 0):  # fmt: skip
         layers = list(layers)
         self.layers: dict[str, Layer] = dict(layers)
         if len(self.layers) != len(layers) or not layers:
@@ -98,6 +101,7 @@ class Network:
         self.name, self.preprocessing, self.classes = name, preprocessing, classes
         self.input_shape = tuple(input_shape) if input_shape else None
         self.source, self.sha256, self.licence = source, sha256, licence
+        self.original_names, self.softmax = original_names, softmax
         _draw_missing(list(self.layers.values()), np.random.default_rng(seed))
 
     def preprocess(self, photos) -> Array:
@@ -107,7 +111,10 @@ class Network:
             ValueError: if the model file does not say how, or a photo cannot be used.
         """
         if self.preprocessing is None:
-            raise ValueError(f"{self.name} does not say how photos are prepared; set net.preprocessing")
+            advice = (
+                "write it into the model file: minideconv convert MODEL.npz NEW.npz --preprocess torchvision|caffe|FILE"
+            )
+            raise ValueError(f"{self.name} does not say how photos are prepared; {advice}")
         return to_device(self.preprocessing(photos))
 
     def forward(self, x: Array, *, until: str | None = None, keep=None, rng=None) -> Trace:
@@ -123,10 +130,10 @@ class Network:
             ValueError: if shapes do not fit, or a value is not finite.
         """
         x = self._checked_input(x)
-        last, names = self.name_of(until), list(self.layers)
+        names = self._names_until(until)
         kept = [self.name_of(name) for name in ([keep] if isinstance(keep, str) else keep or ())]
         steps, previous = {}, None
-        for name in names[: names.index(last) + 1]:
+        for name in names:
             layer = self.layers[name]
             steps[name] = step = Step(name, x, layer.padding, rng)
             try:
@@ -190,13 +197,15 @@ class Network:
         return {f"{name}.{key}": found[f"{name}.{key}"] for name in trained for key in self.layers[name].parameters}
 
     def probabilities(self, x: Array) -> Array:
-        """Softmax of the last layer's logits: (C, H, W, N) -> (classes, N).
+        """Softmax of the last layer's logits, vectors or maps of one pixel: (C, H, W, N) -> (classes, N).
 
         Raises:
             ValueError: if the net has no classifier.
         """
         last = self.name_of(None)
         logits = self.forward(x, keep=(last,))[last]
+        if logits.ndim == 4 and logits.shape[1:3] == (1, 1):
+            logits = logits[:, 0, 0]
         if logits.ndim != 2:
             raise ValueError(f"{self.name} has no classifier: it ends with the maps of {last}")
         return F.softmax(logits)
@@ -223,15 +232,27 @@ class Network:
                 raise ValueError(f"{self.name}, layer {name}: {error}") from None
         return shapes
 
+    def sees_all(self, layer: str) -> bool:
+        """Whether every unit of `layer` sees the whole image: after Flatten, or a mean over whole maps."""
+        return any(self.layers[name].sees_all for name in self._names_until(layer))
+
+    def class_count(self) -> int | None:
+        """How many classes the last layer tells apart, as vectors or maps of one pixel.
+
+        None if it gives larger maps, or if the input's size is not known.
+        """
+        shape = list(self.output_shapes().values())[-1] if self.input_shape else ()
+        return shape[0] if shape and shape[1:] in ((), (1, 1)) else None
+
     def receptive_field(self, layer: str) -> ReceptiveField:
-        """What a unit of `layer` sees, by interval arithmetic from the bottom up; meaningless after Flatten.
+        """What a unit of `layer` sees, by interval arithmetic from the bottom up; meaningless where `sees_all`.
 
         >>> from minideconv import models
         >>> models.build("alexnet", until="pool5").receptive_field("relu5")
         ReceptiveField(size=(163, 163), stride=(16, 16), start=(-66, -66))
         """
         size, stride, start = [1, 1], [1, 1], [0, 0]
-        for name in list(self.layers)[: list(self.layers).index(self.name_of(layer)) + 1]:
+        for name in self._names_until(layer):
             step = self.layers[name]
             for axis in (0, 1):  # vertical, horizontal
                 size[axis] += (step.kernel_size[axis] - 1) * stride[axis]
@@ -243,6 +264,10 @@ class Network:
         from .summary import table
 
         return table(self)
+
+    def _names_until(self, layer):
+        names = list(self.layers)
+        return names[: names.index(self.name_of(layer)) + 1]
 
     def _checked_input(self, x):
         first, layer = next(iter(self.layers.items()))

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from . import functional as F
-from .backend import Array, array_module, to_device
+from .backend import Array, array_module, keep_freed_memory, to_device
 from .layers import Conv2d
 from .network import Network, NotFiniteError, drawn, he_scales
 
@@ -69,6 +69,7 @@ class SGD:
 
     def __init__(self, net: Network, *, learning_rate: float = 0.01, momentum: float = 0.9, weight_decay: float = 0.0,
                  filter_radius: float | None = None):  # fmt: skip
+        keep_freed_memory()
         self.net, self.learning_rate, self.momentum = net, learning_rate, momentum
         self.weight_decay, self.filter_radius = weight_decay, filter_radius
         self.velocity = {name: array_module(value).zeros_like(value) for name, value in net.parameters().items()}

@@ -2,7 +2,8 @@
 
 NumPy's matrix products use all cores by themselves, but copies, comparisons and sums use one. So the blocks of an
 operation are shared among threads instead, each with single-threaded matrix products: 1.3 to 1.7 times faster on two
-cores (docs/log.md). A GPU does this by itself; there everything runs in one share.
+cores (docs/log.md). It pays for lone products, too: once woken, OpenBLAS's own threads spin on a core for some 25 ms
+before they sleep, and slow down what runs next. A GPU does this by itself; there everything runs in one share.
 
 Two things to know: while an operation is shared, matrix products of other threads of the process use one core, too; and
 the number of threads is what NumPy's products used at the first operation (set OPENBLAS_NUM_THREADS to change it).
@@ -13,11 +14,12 @@ from __future__ import annotations
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import cache
 
 import numpy as np
 
-from .backend import array_module
+from .backend import array_module, block_bytes
 
 _busy = threading.Lock()  # one operation is shared at a time; what runs inside it, or beside it, is not shared again
 
@@ -37,9 +39,37 @@ def share(work, items, x) -> list:
         size = -(-len(items) // min(cores, len(items)))
         with _blas().limit(limits=1, user_api="blas"):
             runs = [items[first : first + size] for first in range(0, len(items), size)]
-            return list(_pool().map(work, runs))
+            contexts = [copy_context() for _ in runs]  # carry numpy.errstate into the threads
+            return list(_pool().map(lambda context, run: context.run(work, run), contexts, runs))
     finally:
         _busy.release()
+
+
+def pixelwise(function, *arrays):
+    """`function(*arrays)` where it does the same to every pixel, on all cores.
+
+    Args:
+        function: of arrays of one shape; gives an array of that shape, and the dtype of the first.
+        arrays: maps, cut into slabs of channels that fit the cache.
+    """
+    first = arrays[0]
+    slabs = channel_slabs(first)
+    if array_module(first) is not np or len(slabs) < 2:
+        return function(*arrays)
+    result = np.empty(first.shape, first.dtype)
+
+    def work(some):
+        for slab in some:
+            result[slab] = function(*(array[slab] for array in arrays))
+
+    share(work, slabs, first)
+    return result
+
+
+def channel_slabs(x) -> list[slice]:
+    """Slices of the first axis of `x` so small that what is done to one slab after the other finds it in the cache."""
+    size = max(block_bytes(x) // 16 // max(x[:1].size * x.dtype.itemsize, 1), 1)
+    return [slice(first, first + size) for first in range(0, len(x), size)]
 
 
 @cache

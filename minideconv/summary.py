@@ -29,12 +29,11 @@ def layer_rows(net, input_shape=None) -> list[tuple]:
     The shape is that of one image, () where neither `input_shape` nor the net's own is known.
     """
     input_shape = input_shape or net.input_shape
-    shapes, rows, flat = net.output_shapes(input_shape) if input_shape else {}, [], False
+    shapes, rows = net.output_shapes(input_shape) if input_shape else {}, []
     for name, layer in net.layers.items():
         count = sum(math.prod(shape) for shape in layer.parameter_shapes().values())
-        shape = shapes.get(name, ())
-        flat = flat or len(shape) == 1 or type(layer).__name__ in ("Flatten", "Linear")
-        rows.append((name, _operation(layer), shape, None if flat else net.receptive_field(name).size, count))
+        sees = None if net.sees_all(name) else net.receptive_field(name).size
+        rows.append((name, _operation(layer), shapes.get(name, ()), sees, count))
     return rows
 
 
@@ -51,6 +50,8 @@ def _operation(layer) -> str:
     return {
         "Conv2d": f"conv {options.get('out_channels')} of{window}{extra}",
         "MaxPool2d": f"max pool{window}{extra}",
+        "AvgPool2d": f"average pool{window}{extra}",
+        "GlobalAvgPool2d": "average of each map",
         "LocalResponseNorm": f"response norm over {options.get('size')}",
         "Linear": f"linear to {options.get('out_features')}",
         "Dropout": f"dropout {options.get('p')}",

@@ -26,7 +26,7 @@ from .optimizer import SGD, TrainingError, initialise, renormalise_filters
 from .weights import save_model
 
 __all__ = [
-    "SGD", "Interrupted", "Progress", "Settings", "Steps", "TrainingError", "WhenStalled",
+    "SGD", "Falling", "Interrupted", "Progress", "Settings", "Steps", "TrainingError", "WhenStalled",
     "initialise", "preprocessing_of", "renormalise_filters", "train",
 ]  # fmt: skip
 
@@ -70,6 +70,20 @@ class WhenStalled:
 
 
 @dataclass(frozen=True)
+class Falling:
+    """A schedule: the learning rate falls epoch by epoch in equal steps, so that it would be zero after `epochs`.
+
+    Not in the paper: a short run ends better for it than for a few divisions (docs/log.md).
+    """
+
+    epochs: int
+
+    def rate(self, first: float, errors: list[float]) -> float:
+        """The learning rate of the next epoch, given the test error of every epoch so far."""
+        return first * max(self.epochs - len(errors), 1) / self.epochs
+
+
+@dataclass(frozen=True)
 class Settings:
     """What a run is asked to do. A checkpoint is resumed only with the same settings, but for more epochs.
 
@@ -77,7 +91,7 @@ class Settings:
         epochs, batch_size, seed: of the run.
         crop_padding: pixels that photos are shifted by at random, at most; 0: never.
         flips: mirror half of the photos left to right.
-        schedule: `Steps`, `WhenStalled`, or None for a constant learning rate.
+        schedule: `Falling`, `Steps`, `WhenStalled`, or None for a constant learning rate.
     """
 
     epochs: int = 10
@@ -85,7 +99,7 @@ class Settings:
     seed: int = 0
     crop_padding: int = 0
     flips: bool = False
-    schedule: Steps | WhenStalled | None = None
+    schedule: Falling | Steps | WhenStalled | None = None
 
 
 @dataclass

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -16,13 +17,14 @@ from typing import Any
 import numpy as np
 
 from .backend import to_device, to_numpy
-from .files import write_whole
+from .files import check_zip, write_whole
 from .images import Preprocessing
-from .layers import LAYERS
+from .layers import LAYERS, Layer
 from .models import ZOO
 from .network import Network
 
 FORMAT = 1
+CONVERTED = (".onnx", ".pth", ".pt", ".safetensors")  # what `minideconv convert` reads
 FETCHED = ("alexnet", "vgg16")  # the zoo names that `minideconv fetch` can bring
 
 
@@ -77,12 +79,10 @@ def load_model(source) -> Network:
         if name in ZOO:
             raise FileNotFoundError(f"no weights of {name} are in the cache ({path}); give the path of a model file")
         raise FileNotFoundError(f"there is no model file {path}; give a .npz file, or one of: {', '.join(FETCHED)}")
+    if path.suffix in CONVERTED:
+        raise ValueError(f"{path} is not a model file; convert it first: minideconv convert {path} {path.stem}.npz")
     description, arrays = read_archive(path, "__model__", "a model file", FORMAT)
-    net = _rebuild(description, path)
-    for name, value in _checked(arrays, net, path).items():
-        layer, key = name.rsplit(".", 1)
-        setattr(net.layers[layer], key, to_device(value))
-    return net
+    return fill(network_of(description, path), arrays, path)
 
 
 def model_path(source) -> Path:
@@ -90,16 +90,19 @@ def model_path(source) -> Path:
     return cache_folder() / f"{source}.npz" if str(source) in ZOO else Path(source).expanduser()
 
 
+def layer_entry(name: str, layer: Layer) -> dict[str, Any]:
+    """One line of the layer table: name, type and options."""
+    return {"name": name, "type": type(layer).__name__, **{key: getattr(layer, key) for key in layer.options}}
+
+
 def describe(net: Network) -> dict[str, Any]:
     """Everything but the arrays, as JSON holds it."""
-    layers = [
-        {"name": name, "type": type(layer).__name__, **{option: getattr(layer, option) for option in layer.options}}
-        for name, layer in net.layers.items()
-    ]
     return {
-        "format": FORMAT, "name": net.name, "input_shape": net.input_shape, "layers": layers,
+        "format": FORMAT, "name": net.name, "input_shape": net.input_shape,
+        "layers": [layer_entry(name, layer) for name, layer in net.layers.items()],
         "preprocessing": net.preprocessing.to_dict() if net.preprocessing else None, "classes": net.classes,
         "source": net.source, "sha256": net.sha256, "licence": net.licence,
+        "original_names": net.original_names, "softmax": net.softmax,
     }  # fmt: skip
 
 
@@ -121,8 +124,11 @@ def read_archive(path, entry: str, what: str, version: int) -> tuple[dict[str, A
         ValueError: if the file is not whole, or not of that kind or version.
     """
     path = Path(path)
+    check_zip(path)
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            for name in archive.zip.namelist():
+                _check_claim(archive.zip, name)
             arrays = {name: archive[name] for name in archive.files}
         description = json.loads(str(arrays.pop(entry)))
     except KeyError:
@@ -140,8 +146,18 @@ def read_archive(path, entry: str, what: str, version: int) -> tuple[dict[str, A
     return description, arrays
 
 
-def _rebuild(description, path) -> Network:
-    """The net of a description, its weights empty."""
+def _check_claim(archive, name: str) -> None:
+    """Refuse an array whose header claims another size than is there, before NumPy makes room for it."""
+    with archive.open(name) as member:
+        version = np.lib.format.read_magic(member)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(member)
+        if math.prod(shape) * dtype.itemsize != archive.getinfo(name).file_size - member.tell():
+            raise ValueError(f"{name} claims the shape {shape}")
+
+
+def network_of(description: dict[str, Any], path) -> Network:
+    """The net of a description, its weights empty; `path` is the file that errors name."""
     try:
         layers = []
         for entry in description["layers"]:
@@ -152,9 +168,10 @@ def _rebuild(description, path) -> Network:
                 setattr(layer, key, np.broadcast_to(np.float32(0), shape))  # no memory: replaced by the file's arrays
             layers.append((name, layer))
         about = {key: description[key] for key in ("name", "input_shape", "classes", "source", "sha256", "licence")}
+        about.update({key: description[key] for key in ("original_names", "softmax") if key in description})
         prepared = description["preprocessing"]
         net = Network(layers, preprocessing=Preprocessing.from_dict(prepared) if prepared else None, **about)
-        _check_words(net)
+        check_words(net)
     except KeyError as error:
         raise ValueError(f"{path}: its description lacks or does not know {error}") from None
     except (TypeError, ValueError) as error:
@@ -162,21 +179,27 @@ def _rebuild(description, path) -> Network:
     return net
 
 
-def _check_words(net) -> None:
+def check_words(net: Network) -> None:
     """Refuse a description whose words and numbers cannot be what they stand for."""
     words = (net.name, net.source, net.sha256, net.licence)
     if not isinstance(net.name, str) or not all(word is None or isinstance(word, str) for word in words):
         raise ValueError("name, source, sha256 and licence must be text")
-    outputs = list(net.output_shapes().values())[-1] if net.input_shape else ()
-    classes = net.classes
+    classes, names, count = net.classes, net.original_names, net.class_count()
+    named = isinstance(names, dict) and all(isinstance(text, str) for pair in names.items() for text in pair)
+    if not isinstance(net.softmax, bool) or not (names is None or named):
+        raise ValueError("softmax must be true or false, original_names a table of names")
     if classes is not None and not (isinstance(classes, list) and all(isinstance(name, str) for name in classes)):
         raise ValueError("classes must be a list of names")
-    if classes is not None and len(outputs) == 1 and outputs != (len(classes),):
-        raise ValueError(f"there are {len(classes)} class names for {outputs[0]} outputs")
+    if classes is not None and count not in (None, len(classes)):
+        raise ValueError(f"there are {len(classes)} class names for {count} outputs")
 
 
-def _checked(arrays, net, path) -> dict[str, np.ndarray]:
-    """The file's arrays as float32, refused unless they are exactly what the layer table wants."""
+def fill(net: Network, arrays: dict[str, np.ndarray], path) -> Network:
+    """Give a net its arrays, as float32 on the device.
+
+    Raises:
+        ValueError: naming `path`, unless they are exactly what the layer table wants, and finite.
+    """
     wanted = {
         f"{name}.{key}": shape for name, layer in net.layers.items() for key, shape in layer.parameter_shapes().items()
     }
@@ -191,5 +214,6 @@ def _checked(arrays, net, path) -> dict[str, np.ndarray]:
             raise ValueError(f"{path}: {name} is {value.dtype}; expected float32 or float16")
         if not np.isfinite(value).all():
             raise ValueError(f"{path}: {name} holds NaN or infinity")
-        arrays[name] = np.ascontiguousarray(value, dtype=np.float32)
-    return arrays
+        layer, key = name.rsplit(".", 1)
+        setattr(net.layers[layer], key, to_device(np.ascontiguousarray(value, dtype=np.float32)))
+    return net

@@ -37,7 +37,7 @@ class Window:
         """What the windows see in the layer's input: interval arithmetic, one layer down."""
         if len(step.x_shape) == 2:
             return self
-        if len(step.y_shape) == 2:  # Flatten: every unit above sees the whole map
+        if layer.sees_all:
             return Window.of_map(step.x_shape, len(self.top))
         (down, across), (rows, columns) = layer.stride, layer.kernel_size
         (above, _), (before, _) = layer.padding
@@ -98,6 +98,10 @@ class WindowStep:
     @property
     def switches(self) -> Array:
         return crop(self._step.switches, self._window, self._image)
+
+    @property
+    def counts(self) -> Array:
+        return crop(self._step.counts, self._window, self._image)
 
     @property
     def mask(self) -> Array | None:

@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 
 from minideconv import Network
 from minideconv.backend import to_device, to_numpy
-from minideconv.layers import Conv2d, Dropout, Flatten, Linear, LocalResponseNorm, MaxPool2d, ReLU
+from minideconv.layers import (
+    AvgPool2d,
+    Conv2d,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2d,
+    Linear,
+    LocalResponseNorm,
+    MaxPool2d,
+    ReLU,
+)
 
 SIZES = st.integers(1, 7)
 NON_NEGATIVE = st.integers(0, 2)
@@ -131,20 +141,21 @@ def stacks(draw, lrn=True, dense=True, relu=True):
     """A Network of up to eleven layers with small-integer float64 weights, and an input for it.
 
     Args:
-        lrn, dense, relu: whether LocalResponseNorm; Flatten and Linear; ReLU may be drawn.
+        lrn: whether LocalResponseNorm, and averages of other than 1, 2 or 4 pixels, may be drawn.
+        dense, relu: whether Flatten and Linear; ReLU may be drawn.
     Returns:
-        net, x: x is integer-valued float64 (C, H, W, N) on the device. Without LRN every map is integer-valued too,
-        and all sums are exact. Dropout is there, but off unless `forward` is given an rng.
+        net, x: x is integer-valued float64 (C, H, W, N) on the device. Without LRN all sums are exact. Dropout is
+        there, but off unless `forward` is given an rng.
     """
     rng, images = draw(generators()), draw(st.integers(1, 3))
     shape = (draw(st.integers(1, 3)), draw(st.integers(4, 12)), draw(st.integers(4, 12)))  # (C, H, W) so far
     x, layers = whole(rng, (*shape, images)), []
-    kinds = ["conv", "pool", "conv", "drop"] + ["relu"] * relu + ["norm"] * lrn
+    kinds = ["conv", "pool", "conv", "drop", "mean"] + ["relu"] * relu + ["norm"] * lrn + ["global"] * lrn
     for number in range(1, draw(st.integers(2, 6)) + 1):
         kind = draw(st.sampled_from(kinds))
         if kind == "conv" and sum(isinstance(layer, Conv2d) for _, layer in layers) == 3:
             kind = "drop"  # three are enough, and sums stay far below 2**53
-        layer = draw(_SPATIAL[kind](shape))
+        layer = draw(_mean(shape, 4 if lrn else 2) if kind == "mean" else _SPATIAL[kind](shape))
         layers.append((f"{kind}{number}", layer))
         shape = layer.output_shape(shape)
     if dense and draw(st.booleans()):
@@ -176,10 +187,21 @@ def _pool(draw, shape):
     return MaxPool2d(kernel, stride=stride, padding=padding, ceil_mode=ceil_mode)
 
 
+@st.composite
+def _mean(draw, shape, largest):
+    """An AvgPool2d that fits maps of `shape` (C, H, W), with windows of at most `largest` rows and columns."""
+    pool, include = draw(_pool(shape)), draw(st.booleans())
+    kernel = tuple(min(k, largest) for k in pool.kernel_size)
+    padding = tuple(tuple(min(side, k - 1) for side in sides) for sides, k in zip(pool.padding, kernel))
+    options = {"stride": pool.stride, "padding": padding, "ceil_mode": pool.ceil_mode, "count_include_pad": include}
+    return AvgPool2d(kernel, **options)
+
+
 _SPATIAL = {
     "conv": _conv,
     "pool": _pool,
     "relu": lambda shape: st.builds(ReLU),
+    "global": lambda shape: st.builds(GlobalAvgPool2d),
     "norm": lambda shape: st.sampled_from([1, 3, 5]).map(lambda n: LocalResponseNorm(n, alpha=0.02, beta=0.75, k=2.0)),
     "drop": lambda shape: st.builds(Dropout, st.just(0.5)),
 }

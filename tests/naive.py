@@ -43,6 +43,22 @@ def max_pool2d(x, kernel_size, stride, padding, ceil_mode):
     return y, switches
 
 
+def avg_pool2d(x, kernel_size, stride, padding, ceil_mode, count_include_pad):
+    """The sum of every window over how many of its pixels lie in the map, or in the map and its padding."""
+    channels, height, width, images = x.shape
+    out = [pooled_size(*axis, ceil_mode) for axis in zip((height, width), kernel_size, stride, padding)]
+    y, (top, bottom), (left, right) = np.zeros((channels, *out, images)), *padding
+    for c, r, s, n in np.ndindex(y.shape):
+        total, count = 0.0, 0
+        for i, j in np.ndindex(*kernel_size):
+            row, column = r * stride[0] + i - top, s * stride[1] + j - left
+            inside = 0 <= row < height and 0 <= column < width
+            total += x[c, row, column, n] if inside else 0
+            count += inside or (count_include_pad and row < height + bottom and column < width + right)
+        y[c, r, s, n] = total / count
+    return y
+
+
 def switch_positions(switches, kernel_size, stride, padding):
     """Where in the unpadded map every switch points: rows and columns, each like `switches`."""
     tap_row, tap_column = np.divmod(switches.astype(int), kernel_size[1])

@@ -14,7 +14,18 @@ from hypothesis import strategies as st
 
 from minideconv import Network, models, project, project_patches, strongest, to_device, to_numpy
 from minideconv import functional as F
-from minideconv.layers import RULES, Conv2d, Dropout, Flatten, Linear, LocalResponseNorm, MaxPool2d, ReLU
+from minideconv.layers import (
+    RULES,
+    AvgPool2d,
+    Conv2d,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2d,
+    Linear,
+    LocalResponseNorm,
+    MaxPool2d,
+    ReLU,
+)
 from minideconv.weights import load_model
 
 torch = pytest.importorskip("torch")
@@ -101,6 +112,8 @@ def stacks(draw, norm=True):
     for number in range(1, draw(st.integers(1, 3)) + 1):
         for name, kind in (("conv", convolutions), ("relu", relus), ("norm", norms), ("pool", pools)):
             layer = draw(kind(shape)) if norm or name != "norm" else None
+            if layers and isinstance(layer, ReLU) and isinstance(layers[-1][1], ReLU):
+                layer = None  # of two in succession Captum rectifies the signal at one only, under the deconvnet rule
             with contextlib.suppress(ValueError):  # a window that does not fit the map is left out
                 if layer is not None:
                     shape = layer.output_shape(shape)
@@ -137,7 +150,9 @@ def pools(draw, shape):
     even = st.tuples(*(st.integers(0, size // 2).map(lambda pad: (pad, pad)) for size in kernel))
     padding = draw(even if ceil_mode else paddings(kernel))
     pool = MaxPool2d(kernel, stride=draw(pairs(1, 4)), padding=padding, ceil_mode=ceil_mode)
-    return draw(st.sampled_from([None, pool]))
+    mean = AvgPool2d(kernel, stride=draw(pairs(1, 4)), padding=draw(even), ceil_mode=ceil_mode,
+                     count_include_pad=draw(st.booleans()))  # fmt: skip
+    return draw(st.sampled_from([None, pool, pool, mean, mean, GlobalAvgPool2d()]))
 
 
 def norms(shape):

@@ -35,6 +35,7 @@ class Page:
     def open(self, file, address=""):
         """Open a page afresh at an address, and wait until it shows it."""
         self.driver.get("about:blank")
+        self.requests()  # what earlier pages asked for is not ours
         self.driver.get(Path(file).absolute().as_uri() + address)
         self.until(lambda: self.run("return document.readyState === 'complete' && here !== null"))
         return self
@@ -378,7 +379,7 @@ def test_the_wall_is_sorted_as_one_chooses(page):
 
 def test_the_wall_shows_patches_when_asked(page):
     page.open(page.file, "#relu2")
-    page.asked(3)
+    page.until(lambda: "faces/relu2-0.jpg" in page.requests())
     page.get("[value=patch] + span").click()
     assert page.asked(1) == ["faces/relu2-0-patches.jpg"]
 

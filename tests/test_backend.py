@@ -3,6 +3,8 @@
 There need be no GPU here: a small fake stands in for CuPy wherever one is asked for.
 """
 
+import platform
+import subprocess
 import sys
 from types import ModuleType, SimpleNamespace
 
@@ -165,3 +167,21 @@ def test_the_module_of_an_array_follows_the_array_not_the_variable(machine):
 def test_a_gpu_is_given_larger_blocks(machine):
     machine("gpu", gpus=1)
     assert block_bytes(FakeArray(np.ones(3))) > block_bytes(np.ones(3)) > 0
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks glibc")
+def test_memory_that_was_freed_is_used_again_without_asking_the_system():
+    program = """
+import resource
+import numpy as np
+from minideconv.backend import keep_freed_memory
+keep_freed_memory()
+faults = []
+for _ in range(3):
+    array = np.ones(2**24, np.float32)  # 64 MiB, more than glibc keeps by itself
+    del array
+    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+assert faults[2] - faults[1] < 20, faults
+"""
+    if "glibc" in platform.libc_ver():
+        subprocess.run([sys.executable, "-c", program], check=True)

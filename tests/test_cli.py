@@ -70,7 +70,7 @@ def test_project_shows_units_of_a_classifier(files, tmp_path, capsys):
         (["{folder}/broken.jpg"], "is damaged or cut short"),
         (["{folder}/net.npz"], "is not an image Pillow can read"),
         (["{photo}", "--layer", "relu9"], "zfnet32 has no layer 'relu9'; it has conv1"),
-        (["{photo}", "--channel", "64"], "relu3 has 64 channels, counted from 0; there is no channel 64"),
+        (["{photo}", "--channel", "128"], "relu3 has 128 channels, counted from 0; there is no channel 128"),
         (["{photo}", "--channel", "1", "--position", "8,0"], "8 rows and 8 columns, counted from 0"),
         (["{photo}", "--position", "1,1"], "a position needs a channel"),
         (["{photo}", "--top", "0"], "a sheet shows 1 to 36 units"),
@@ -109,7 +109,7 @@ def test_bad_options_are_refused_by_the_parser(files, capsys):
 
 
 def test_every_command_shows_an_example_in_its_help(capsys):
-    for command in ("demo", "project", "atlas", "train", "evolve", "fetch", "info"):
+    for command in ("demo", "project", "atlas", "train", "evaluate", "evolve", "fetch", "convert", "info"):
         with pytest.raises(SystemExit) as stopped:
             run(command, "--help")
         assert stopped.value.code == 0
@@ -175,7 +175,7 @@ def pictures(tmp_path_factory):
 
 def test_train_writes_a_model_its_curve_and_its_snapshots(pictures, tmp_path, capsys):
     out = tmp_path / "run"
-    options = ["--model", "zfnet32", "--data", pictures, "--batch-size", 20, "--out", out, "--flips", "--patience", 2]
+    options = ["--data", pictures, "--batch-size", 20, "--out", out, "--flips", "--patience", 2]
     assert run("train", *options, "--epochs", 1) == 0
     assert run("train", *options, "--epochs", 1) == 2  # an old run is not overwritten by accident
     assert "holds a run already; go on with --resume, or give another folder with --out" in capsys.readouterr().err
@@ -196,7 +196,7 @@ def test_train_writes_a_model_its_curve_and_its_snapshots(pictures, tmp_path, ca
     [
         (["--model", "zfnet28"], "zfnet28 takes 1 × 28 × 28 (channels, rows, columns), but these are"),
         (["--epochs", "0"], "--epochs is 0; it must be above zero"),
-        (["--divide-at", "1", "--patience", "2"], "give --divide-at or --patience, not both"),
+        (["--divide-at", "1", "--patience", "2"], "give one of --divide-at, --patience, --constant"),
         (["--data", "nowhere"], "nowhere"),
         (["--learning-rate", "1e20"], "; try a learning rate below 1e+20"),
     ],

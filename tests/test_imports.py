@@ -24,7 +24,7 @@ ORDER = (  # a file may import from the lines above its own; files of one folder
     ("models", "deconvnet"),
     ("weights",),
     ("official", "checkpoints", "augmentation", "evaluation", "optimizer"),
-    ("datasets", "convert", "fetch"),
+    ("datasets", "convert", "fetch", "folder_evaluation"),
     ("training", "embedded"),
     ("curves",),
     ("sheets", "machine"),
@@ -36,7 +36,19 @@ ORDER = (  # a file may import from the lines above its own; files of one folder
     ("__init__", "__main__"),
 )
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
-HEAVY = ("scipy", "matplotlib", "jinja2", "tqdm", "PIL", "torch", "cupy", "onnx", "sklearn", "threadpoolctl")
+HEAVY = (
+    "scipy",
+    "matplotlib",
+    "jinja2",
+    "tqdm",
+    "PIL",
+    "torch",
+    "cupy",
+    "onnx",
+    "safetensors",
+    "sklearn",
+    "threadpoolctl",
+)
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

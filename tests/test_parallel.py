@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from minideconv import parallel
-from minideconv.parallel import share, thread_count
+from minideconv.parallel import pixelwise, share, thread_count
 
 HERE = np.zeros(1)  # tells `share` that the work is on the CPU
 
@@ -47,6 +47,22 @@ def test_an_error_in_a_run_comes_through_and_the_next_work_is_shared_again():
     with pytest.raises(ValueError, match="item 0"):
         share(fail, [0, 1, 2], HERE)
     assert len(share(len, [0, 1, 2], HERE)) == 3
+
+
+@pytest.mark.skipif(int(np.__version__.split(".")[0]) < 2, reason="NumPy 1 keeps errstate for each thread")
+def test_the_threads_obey_the_callers_errstate():
+    huge = np.full(3, 1e300)
+    with np.errstate(over="raise"), pytest.raises(FloatingPointError):
+        share(lambda run: huge * huge, [0, 1, 2], HERE)
+    with np.errstate(over="ignore"):
+        assert np.isinf(share(lambda run: huge * huge, [0, 1, 2], HERE)).all()
+
+
+@pytest.mark.parametrize("size", [1, 4000, 10**6])  # slabs of one channel, of two, of all
+def test_what_is_done_to_every_pixel_is_the_same_in_slabs(monkeypatch, size):
+    monkeypatch.setattr(parallel, "block_bytes", lambda x: size)
+    x = np.arange(60.0).reshape(5, 2, 3, 2)
+    np.testing.assert_array_equal(pixelwise(lambda x, y: x * (y > 30), x, 60 - x), x * (60 - x > 30))
 
 
 def test_matrix_products_get_their_threads_back():

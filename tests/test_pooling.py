@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minideconv import functional as F
+from minideconv import parallel
 from minideconv.backend import to_device, to_numpy
-from minideconv.functional import pooling
 from minideconv.functional.geometry import output_size
 
 
@@ -147,7 +147,7 @@ def test_slabs_of_channels_do_not_change_a_result(case, size):
 
     in_one = results()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pooling, "block_bytes", lambda x: size)
+        patch.setattr(parallel, "block_bytes", lambda x: size)
         for cut, expected in zip(results(), in_one):
             assert_equal(cut, expected)
 

@@ -19,7 +19,17 @@ from minideconv.datasets import Dataset
 from minideconv.evaluation import evaluate, score, ten_crops
 from minideconv.images import Preprocessing
 from minideconv.layers import Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
-from minideconv.training import SGD, Settings, Steps, TrainingError, WhenStalled, initialise, renormalise_filters, train
+from minideconv.training import (
+    SGD,
+    Falling,
+    Settings,
+    Steps,
+    TrainingError,
+    WhenStalled,
+    initialise,
+    renormalise_filters,
+    train,
+)
 
 
 def small_net(seed=0):
@@ -114,6 +124,8 @@ def test_schedules_divide_the_learning_rate():
     errors = [0.5, 0.4, 0.4, 0.41, 0.3, 0.3, 0.3, 0.3, 0.3]
     rates = [stalled.rate(1.0, errors[:epoch]) for epoch in range(len(errors) + 1)]
     assert rates == [1, 1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.125]
+    falling = Falling(4)
+    assert [falling.rate(1.0, [0.5] * epoch) for epoch in range(6)] == [1, 0.75, 0.5, 0.25, 0.25, 0.25]
 
 
 def test_a_loss_that_explodes_stops_training_and_says_what_to_try():

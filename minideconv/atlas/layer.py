@@ -7,9 +7,7 @@ controls), faces/relu5-0.jpg (a hundred maps at a glance), sheets/relu5.jpg, dat
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,11 +17,13 @@ from ..encoding import jpeg, png
 from ..experiments.feature_visualization import HOW_SHOWN, pairs_sheet, strongest_maps, tiled, value_range
 from ..experiments.scanning import EDGES, LayerScan
 from ..network import Network
+from ..parallel import share
 from .encode import FACE, FACES_ACROSS, extension, face, map_sheet, pitch
 from .folder import NewFolder
 from .pictures import FIRST, MORE, LayerPictures
 
 FACES_A_FILE = FACES_ACROSS**2
+ENCODED_AT_ONCE = 32  # maps
 ON_A_SHEET = 12  # maps of the printable figure
 SAMPLED = 8  # maps that are encoded to foretell how many bytes all will take
 THUMBNAIL = 8  # rows and columns at which patches are compared for their variety
@@ -78,8 +78,11 @@ def encoded_maps(layer: Layer, patches: bool, channels=None) -> Iterator[MapFile
             sheet, more, face(own[1]), face(own[0], signed=False), _variety(own[0][layer.found.top.image[channel] >= 0])
         )
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield from pool.map(work, range(len(layer.found.active)) if channels is None else channels)
+    channels = range(len(layer.found.active)) if channels is None else channels
+    for first in range(0, len(channels), ENCODED_AT_ONCE):
+        some = channels[first : first + ENCODED_AT_ONCE]
+        for made in share(lambda part: [*map(work, part)], some, layer.found.active):
+            yield from made
 
 
 def _variety(patches: np.ndarray) -> float:

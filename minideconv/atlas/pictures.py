@@ -150,7 +150,8 @@ class _LayerInWork:
         tile = tuple(max(round(side * factor), 1) for side in window)
         field, corners = net.receptive_field(self.layer), (seen.top, seen.left)
         whole = tuple(
-            window[axis] != field.size[axis]
+            net.sees_all(self.layer)
+            or window[axis] != field.size[axis]
             or bool((corners[axis] != field.start[axis] + field.stride[axis] * place[some]).any())
             for axis, place in enumerate((self.row, self.column))
         )

@@ -12,27 +12,31 @@ from .shared import new_command, note
 def add(commands) -> None:
     command = new_command(
         commands, "train", run, "train a net and keep a snapshot of every epoch",
-        "minideconv train --data fashion-mnist --epochs 12 --learning-rate 0.03 --flips --divide-at 7,10 --out run\n"
-        "  minideconv train --model zfnet32 --data cifar10 --epochs 12 --crop-padding 2 --flips --out run --resume",
+        "minideconv train --data fashion-mnist --out run\n"
+        "  minideconv train --data cifar10 --epochs 18 --crop-padding 2 --out run --resume",
     )  # fmt: skip
-    command.add_argument("--model", default="zfnet28", choices=list(ZOO), metavar="NAME", help=f"{', '.join(ZOO)}")
+    command.add_argument("--model", choices=list(ZOO), metavar="NAME",
+                         help=f"{', '.join(ZOO)}; by default zfnet28 or zfnet32, as the photos want")  # fmt: skip
     command.add_argument("--data", default="fashion-mnist", help="fashion-mnist, cifar10, or class folders or a zip")
     command.add_argument("--size", type=int, help="resize photos to a square of so many pixels (photos of any size)")
     command.add_argument("--out", default="run", metavar="FOLDER", help="model, checkpoint, curve, snapshots go there")
     command.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
-    command.add_argument("--epochs", type=int, default=10)
-    command.add_argument("--batch-size", type=int, default=128)
-    command.add_argument("--learning-rate", type=float, default=0.02)
-    command.add_argument("--momentum", type=float, default=0.9)
-    command.add_argument("--weight-decay", type=float, default=2e-4)
+    command.add_argument("--epochs", type=int, default=12)
+    command.add_argument("--batch-size", type=int, default=64)
+    command.add_argument("--learning-rate", type=float, default=0.03, help="falls to zero in equal steps, unless:")
+    command.add_argument("--constant", action="store_true", help="keep the learning rate")
     command.add_argument("--divide-at", type=_numbers, default=(), metavar="5,7", help="divide the rate after epochs")
     command.add_argument("--divide-by", type=float, default=5.0, metavar="FACTOR")
     command.add_argument("--patience", type=int, help="divide the rate when the test error stalls for so many epochs")
+    command.add_argument("--momentum", type=float, default=0.9)
+    command.add_argument("--weight-decay", type=float, default=5e-4)
     command.add_argument("--filter-radius", type=float, metavar="RMS", help="scale filters back to it (the paper: 0.1)")
     command.add_argument("--initialise", choices=("he", "paper"), default="he", help="paper: standard deviation 1e-2")
     command.add_argument("--mean", choices=("channel", "pixel"), default="channel", help="what is taken off the photos")
     command.add_argument("--crop-padding", type=int, default=0, metavar="PIXELS", help="shift photos at random")
-    command.add_argument("--flips", action="store_true", help="mirror half of the photos")
+    command.add_argument(
+        "--flips", action=argparse.BooleanOptionalAction, default=True, help="mirror half of the photos"
+    )
     command.add_argument("--seed", type=int, default=0)
 
 
@@ -48,7 +52,7 @@ def run(options) -> None:
     out = _folder(options)
     data = load(options.data, part="train", size=options.size)
     test = load(options.data, part="test", size=options.size)
-    net = build(options.model, seed=options.seed)
+    net = build(options.model or _model_for(data), seed=options.seed)
     _check_fit(net, data)
     initialise(net, options.initialise, options.seed)
     net.preprocessing = preprocessing_of(data, options.mean)
@@ -60,18 +64,19 @@ def run(options) -> None:
     progress = train(net, data, settings=settings, optimizer=optimizer, test=test, checkpoint=out / "checkpoint.npz",
                      resume=options.resume, snapshots=out / "snapshots")  # fmt: skip
     save_model(net, out / "model.npz")
-    _report(out, progress, evaluate(net, test.images, test.labels), data.classes, options.model)
+    _report(out, progress, evaluate(net, test.images, test.labels), data.classes, net.name)
 
 
 def _settings(options):
-    from ..training import Settings, Steps, WhenStalled
+    from ..training import Falling, Settings, Steps, WhenStalled
 
     for name in ("epochs", "batch_size", "learning_rate"):
         if getattr(options, name) <= 0:
             raise ValueError(f"--{name.replace('_', '-')} is {getattr(options, name)}; it must be above zero")
-    if options.divide_at and options.patience:
-        raise ValueError("give --divide-at or --patience, not both")
-    schedule = Steps(options.divide_at, options.divide_by) if options.divide_at else None
+    if bool(options.divide_at) + bool(options.patience) + options.constant > 1:
+        raise ValueError("give one of --divide-at, --patience, --constant")
+    schedule = None if options.constant else Falling(options.epochs)
+    schedule = Steps(options.divide_at, options.divide_by) if options.divide_at else schedule
     schedule = WhenStalled(options.patience, options.divide_by) if options.patience else schedule
     return Settings(options.epochs, options.batch_size, options.seed, options.crop_padding, options.flips, schedule)
 
@@ -84,6 +89,12 @@ def _folder(options) -> Path:
     if (out / "checkpoint.npz").exists() and not options.resume:
         raise ValueError(f"{out} holds a run already; go on with --resume, or give another folder with --out")
     return out
+
+
+def _model_for(data) -> str:
+    """The small net for photos of this size."""
+    height, width, channels = data.images.shape[1:]
+    return "zfnet28" if (channels, height, width) == ZOO["zfnet28"][1] else "zfnet32"
 
 
 def _check_fit(net, data) -> None:

@@ -13,16 +13,21 @@ Weights are (O, C/groups, KH, KW), as in every framework. `stride`, `kernel_size
 Floating point goes through unchanged: float32 in, float32 out; float64 stays float64.
 """
 
+from .averaging import avg_pool2d, avg_pool2d_transpose, global_avg_pool2d, global_avg_pool2d_transpose
 from .convolution import conv2d, conv2d_weight_gradient, conv_transpose2d
 from .dense import cross_entropy, linear, linear_transpose, linear_weight_gradient, softmax
 from .normalization import local_response_norm, local_response_norm_gradient
 from .pooling import max_pool2d, max_unpool2d
 
 __all__ = [
+    "avg_pool2d",
+    "avg_pool2d_transpose",
     "conv2d",
     "conv2d_weight_gradient",
     "conv_transpose2d",
     "cross_entropy",
+    "global_avg_pool2d",
+    "global_avg_pool2d_transpose",
     "linear",
     "linear_transpose",
     "linear_weight_gradient",

@@ -11,10 +11,11 @@ was taken from (`col2im`).
 
 from __future__ import annotations
 
-from itertools import chain, groupby
+import math
+from itertools import chain
 
 from ..backend import Array, array_module, block_bytes
-from ..parallel import share
+from ..parallel import channel_slabs, share
 from .geometry import output_shape, pad_pairs, pair
 
 PARTIAL_SUMS = 8  # a weight gradient is added up in so many parts
@@ -55,15 +56,19 @@ def conv2d(x: Array, weight: Array, bias: Array | None = None, *, stride=1, padd
     out, taps = output_shape(x.shape[1:3], weight.shape[2:], stride, padding), weight.shape[2:]
     xp, phases, filters = array_module(x), _split_phases(x, stride, padding), weight.reshape(len(weight), -1)
     y = xp.empty((len(weight), *out, x.shape[3]), dtype=xp.result_type(x, weight))
+    depth = filters.shape[1]
+    blocks = _blocks(x, depth, out, x.shape[3])
 
-    def work(blocks):
-        for rows, images in blocks:
-            columns = _im2col(phases, taps, stride, rows, out[1], images)
+    def work(some):
+        pixels = _pixels(blocks[0], out)
+        columns_buffer, products = xp.empty(depth * pixels, x.dtype), xp.empty(len(y) * pixels, y.dtype)
+        for rows, images in some:
+            columns = _im2col(phases, taps, stride, rows, out[1], images, columns_buffer)
             target = y[:, rows, :, images]  # (O, rows, OW, N)
-            product = (filters @ columns).reshape(target.shape)
-            xp.add(product, 0 if bias is None else bias[:, None, None, None], out=target)
+            product = xp.matmul(filters, columns, out=_within(products, (len(y), columns.shape[1])))
+            xp.add(product.reshape(target.shape), 0 if bias is None else bias[:, None, None, None], out=target)
 
-    share(work, _blocks(x, x.shape, taps, out), x)
+    share(work, blocks, x)
     return y
 
 
@@ -96,17 +101,21 @@ def conv_transpose2d(y: Array, weight: Array, x_shape, *, stride=1, padding=0, g
             [conv_transpose2d(*part, shape, stride=stride, padding=padding) for part in parts]
         )
 
-    xp, filters = array_module(y), weight.reshape(len(weight), -1).T
+    xp, filters = array_module(y), weight.transpose(1, 2, 3, 0).reshape(-1, len(weight))  # (C·KH·KW, O)
     phases = xp.zeros(_phases_shape(x_shape, stride, padding), dtype=xp.result_type(y, weight))
+    size = taps[0] * taps[1]
 
-    def work(blocks):  # rows of one image overlap, so only images can be shared among cores
-        for rows, images in chain.from_iterable(blocks):
-            columns = filters @ y[:, rows, :, images].reshape(len(y), -1)
-            _col2im(columns, phases, taps, stride, rows, out[1], images)
+    def work(parts):  # windows overlap in rows, so cores share channels, or images where channels are few
+        for channels, images in parts:
+            some, planes = filters[channels.start * size : channels.stop * size], phases[channels, ..., images]
+            blocks = _blocks(phases, len(some), out, planes.shape[-1])
+            buffer = xp.empty(len(some) * _pixels(blocks[0], out), phases.dtype)
+            for rows, these in blocks:
+                signal = y[:, rows, :, images][..., these].reshape(len(y), -1)
+                columns = xp.matmul(some, signal, out=_within(buffer, (len(some), signal.shape[1])))
+                _col2im(columns, planes, taps, stride, rows, out[1], these)
 
-    parts = max(x_shape[3] // 64, 1)
-    by_images = groupby(_blocks(phases, x_shape, taps, out, parts), lambda block: block[1].start)
-    share(work, [list(blocks) for _, blocks in by_images], y)
+    share(work, _parts(x_shape, size), y)
     return _join_phases(phases, x_shape, stride, padding)
 
 
@@ -138,26 +147,28 @@ def conv2d_weight_gradient(x: Array, grad: Array, weight_shape, *, stride=1, pad
             [conv2d_weight_gradient(*part, shape, stride=stride, padding=padding) for part in parts]
         )
 
-    xp, phases = array_module(x), _split_phases(x, stride, padding)
+    xp, phases, depth = array_module(x), _split_phases(x, stride, padding), x.shape[0] * taps[0] * taps[1]
+    blocks = _blocks(x, depth, out, x.shape[3])
 
-    def work(blocks):
-        total = xp.zeros((weight_shape[0], x.shape[0] * taps[0] * taps[1]), dtype=xp.result_type(x, grad))
-        for rows, images in blocks:
-            columns = _im2col(phases, taps, stride, rows, out[1], images)
-            total += grad[:, rows, :, images].reshape(len(grad), -1) @ columns.T
-        return total
+    def work(parts):
+        buffer = xp.empty(depth * _pixels(blocks[0], out), x.dtype)
+        totals = [xp.zeros((depth, len(grad)), dtype=xp.result_type(x, grad)) for _ in parts]
+        for total, part in zip(totals, parts):
+            for rows, images in part:
+                columns = _im2col(phases, taps, stride, rows, out[1], images, buffer)
+                total += columns @ grad[:, rows, :, images].reshape(len(grad), -1).T  # (C·KH·KW, O): BLAS likes it tall
+        return totals
 
-    blocks = _blocks(x, x.shape, taps, out)
     size = -(-len(blocks) // PARTIAL_SUMS)
     parts = [blocks[first : first + size] for first in range(0, len(blocks), size)]
-    sums = chain.from_iterable(share(lambda some: [work(part) for part in some], parts, x))
-    return sum(sums).reshape(weight_shape)  # always the same sums in the same order, on however many cores
+    total = sum(chain.from_iterable(share(work, parts, x)))  # the same sums in the same order on however many cores
+    return xp.ascontiguousarray(total.T).reshape(weight_shape)
 
 
-def _im2col(phases, taps, stride, rows, width, images):
+def _im2col(phases, taps, stride, rows, width, images, buffer):
     """Lay the patch under every output pixel out as a column: (C, SH, SW, h, w, N) -> (C·KH·KW, rows·OW·N)."""
     shape = (len(phases), *taps, rows.stop - rows.start, width, images.stop - images.start)  # (C, KH, KW, rows, OW, N)
-    columns = array_module(phases).empty(shape, dtype=phases.dtype)
+    columns = _within(buffer, shape)
     for i, j, touched in _touched(phases, taps, stride, rows, width):
         columns[:, i, j] = touched[..., images]
     return columns.reshape(len(phases) * taps[0] * taps[1], -1)
@@ -186,18 +197,28 @@ def _split_phases(x, stride, padding):
     All windows touch every `stride`-th pixel with one tap; here those lie side by side, and copies run along rows.
     """
     phases = array_module(x).zeros(_phases_shape(x.shape, stride, padding), dtype=x.dtype)
-    for row_phase, h, rows in _phase_slices(x.shape[1], stride[0], padding[0][0]):
-        for column_phase, w, columns in _phase_slices(x.shape[2], stride[1], padding[1][0]):
-            phases[:, row_phase, column_phase, h, w] = x[:, rows, columns]
+    slices = list(_phase_slices(x.shape, stride, padding))
+
+    def work(slabs):
+        for some in slabs:
+            for phase, pixels in slices:
+                phases[some][phase] = x[some][pixels]
+
+    share(work, channel_slabs(x), x)
     return phases
 
 
 def _join_phases(phases, x_shape, stride, padding):
     """Put the phases together and leave the padding out: the adjoint of `_split_phases`."""
     x = array_module(phases).empty(x_shape, dtype=phases.dtype)
-    for row_phase, h, rows in _phase_slices(x_shape[1], stride[0], padding[0][0]):
-        for column_phase, w, columns in _phase_slices(x_shape[2], stride[1], padding[1][0]):
-            x[:, rows, columns] = phases[:, row_phase, column_phase, h, w]
+    slices = list(_phase_slices(x_shape, stride, padding))
+
+    def work(slabs):
+        for some in slabs:
+            for phase, pixels in slices:
+                x[some][pixels] = phases[some][phase]
+
+    share(work, channel_slabs(x), x)
     return x
 
 
@@ -208,26 +229,34 @@ def _phases_shape(x_shape, stride, padding):
     return channels, *stride, -(-tall // stride[0]), -(-wide // stride[1]), count
 
 
-def _phase_slices(size, stride, before):
+def _phase_slices(x_shape, stride, padding):
+    """For each phase, where its pixels lie in (C, SH, SW, h, w, N), and where in (C, H, W, N): two indices."""
+    down, across = (list(_axis_phases(*axis)) for axis in zip(x_shape[1:3], stride, padding))
+    for row_phase, h, rows in down:
+        for column_phase, w, columns in across:
+            yield (slice(None), row_phase, column_phase, h, w), (slice(None), rows, columns)
+
+
+def _axis_phases(size, stride, pad):
     """For each phase of one axis: its number, where its pixels lie among the phase's, and where in the map."""
-    for phase in range(min(stride, before + size)):
-        first = max(-(-(before - phase) // stride), 0)  # the first of this phase that is not padding
-        start = phase + first * stride - before
+    for phase in range(min(stride, pad[0] + size)):
+        first = max(-(-(pad[0] - phase) // stride), 0)  # the first of this phase that is not padding
+        start = phase + first * stride - pad[0]
         yield phase, slice(first, first + len(range(start, size, stride))), slice(start, None, stride)
 
 
-def _blocks(x, x_shape, taps, out, parts=1):
+def _blocks(x, depth, out, count):
     """Cut the output into blocks whose columns fit the cache: by rows, and by images where one row is too much.
 
     Args:
-        parts: cut the images into so many parts at least.
+        depth: how tall a column is;  out: (OH, OW);  count: how many images.
     Returns:
-        a list of (rows, images), two slices of the output; all rows of the first images first.
+        a list of (rows, images), two slices of the output, none larger than the first; all rows of the first images
+        first.
     """
-    (height, width), count, depth = out, x_shape[3], x_shape[0] * taps[0] * taps[1]
+    height, width = out
     room = max(block_bytes(x) // (x.dtype.itemsize * depth), 256)  # columns in a block; fewer starve the product
-    if width * count > 2 * room:  # cutting rows is cheaper than cutting images
-        parts = max(parts, -(-width * count // room))
+    parts = -(-width * count // room) if width * count > 2 * room else 1  # cutting rows is cheaper than cutting images
     some = -(-count // parts)
     tall = min(height, max(room // (width * some), 1))
     return [
@@ -235,6 +264,28 @@ def _blocks(x, x_shape, taps, out, parts=1):
         for image in range(0, count, some)
         for row in range(0, height, tall)
     ]
+
+
+def _pixels(block, out):
+    """How many columns a block has."""
+    rows, images = block
+    return (rows.stop - rows.start) * out[1] * (images.stop - images.start)
+
+
+def _within(buffer, shape):
+    """The beginning of a buffer as an array. Memory that is used again is in the cache; fresh memory costs a copy."""
+    return buffer[: math.prod(shape)].reshape(shape)
+
+
+def _parts(x_shape, taps):
+    """Cut (C, H, W, N) into parts, (channels, images), that cores can work on without meeting: up to 8 of channels."""
+    channels, count = x_shape[0], x_shape[3]
+    size = max(-(-channels // 8), -(-64 // taps))  # fewer than 64 rows starve the product
+    if size < channels:
+        starts = range(0, channels, size)
+        return [(slice(start, min(start + size, channels)), slice(0, count)) for start in starts]
+    size = -(-count // max(count // 64, 1))
+    return [(slice(0, channels), slice(start, min(start + size, count))) for start in range(0, count, size)]
 
 
 def _split(array, groups):

@@ -7,6 +7,17 @@ import operator
 from ..backend import Array, array_module
 
 
+def whole(value, what: str) -> int:
+    """A whole number of at least 1, as an int."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise ValueError(f"{what} is {value!r}; give a whole number of at least 1")
+    return number
+
+
 def pair(value, what: str) -> tuple[int, int]:
     """An int, or (vertical, horizontal), as two ints of at least 1."""
     try:
@@ -74,7 +85,12 @@ def tap_slices(kernel_size, stride, out_shape):
     Yields:
         i, j, rows, columns: the tap, and two slices with one entry for every window.
     """
-    (down, across), (height, width) = stride, out_shape
-    for i in range(kernel_size[0]):
-        for j in range(kernel_size[1]):
-            yield i, j, slice(i, i + down * (height - 1) + 1, down), slice(j, j + across * (width - 1) + 1, across)
+    down, across = (axis_slices(*axis) for axis in zip(kernel_size, stride, out_shape))
+    for i, rows in enumerate(down):
+        for j, columns in enumerate(across):
+            yield i, j, rows, columns
+
+
+def axis_slices(kernel: int, stride: int, count: int) -> list[slice]:
+    """Along one axis, what each tap of the kernel meets in `count` windows: slices with one entry for every window."""
+    return [slice(tap, tap + stride * (count - 1) + 1, stride) for tap in range(kernel)]

@@ -1,14 +1,14 @@
 """Max-pooling with switches, and unpooling: put values back where the switches say.
 
 Both loop over the taps of the window, never over pixels, and nothing is scattered: the same lines run on a GPU and
-give the same bits twice.
+give the same bits twice. The largest of a window is the largest of its rows' largest, so pooling takes two short loops.
 """
 
 from __future__ import annotations
 
-from ..backend import Array, array_module, block_bytes
-from ..parallel import share
-from .geometry import output_shape, pad, pad_pairs, pair, tap_slices
+from ..backend import Array, array_module
+from ..parallel import channel_slabs, share
+from .geometry import axis_slices, output_shape, pad, pad_pairs, pair, tap_slices
 
 
 def max_pool2d(x: Array, kernel_size, *, stride=None, padding=0, ceil_mode: bool = False) -> tuple[Array, Array]:
@@ -39,19 +39,29 @@ def max_pool2d(x: Array, kernel_size, *, stride=None, padding=0, ceil_mode: bool
         raise ValueError(f"max_pool2d: x is {x.dtype} {x.shape}; expected floating point, at least one image")
     xp, out = array_module(x), output_shape(x.shape[1:3], kernel_size, stride, padding, ceil_mode)
     reach = _reach(x.shape, kernel_size, stride, padding, out)
-    y = xp.full((len(x), *out, x.shape[3]), -xp.inf, dtype=x.dtype)
-    switches = xp.zeros(y.shape, dtype=xp.uint8)
+    y = xp.empty((len(x), *out, x.shape[3]), dtype=x.dtype)
+    switches = xp.empty(y.shape, dtype=xp.uint8)
+    down, across = (axis_slices(*axis) for axis in zip(kernel_size, stride, out))
 
     def work(slabs):
         for some in slabs:
-            padded, best, switch = pad(x[some], reach, -xp.inf), y[some], switches[some]  # a padded 0 would beat -1
-            for i, j, rows, columns in tap_slices(kernel_size, stride, out):
-                candidate, tap = padded[:, rows, columns], xp.uint8(i * kernel_size[1] + j)
-                xp.maximum(switch, (candidate > best) * tap, out=switch)  # taps count up: the last to win stays
-                xp.maximum(best, candidate, out=best)
+            padded = pad(x[some], reach, -xp.inf)  # a padded 0 would beat -1
+            of_row, tap = _first_largest([padded[:, :, columns] for columns in across], range(kernel_size[1]))
+            taps = [xp.uint8(i * kernel_size[1]) + tap[:, rows] for i, rows in enumerate(down)]  # row-major
+            y[some], switches[some] = _first_largest([of_row[:, rows] for rows in down], taps)
 
-    share(work, _slabs(y), y)
+    share(work, channel_slabs(y), y)
     return y, switches
+
+
+def _first_largest(candidates, taps):
+    """Pixel by pixel the largest of some maps, and the tap beside the first that is: taps are counted upwards."""
+    xp = array_module(candidates[0])
+    best, switch = candidates[0].copy(), xp.zeros(candidates[0].shape, xp.uint8) + xp.asarray(taps[0], xp.uint8)
+    for candidate, tap in zip(candidates[1:], taps[1:]):
+        xp.maximum(switch, (candidate > best) * xp.asarray(tap, xp.uint8), out=switch)  # the last to win stays
+        xp.maximum(best, candidate, out=best)
+    return best, switch
 
 
 def max_unpool2d(y: Array, switches: Array, x_shape, kernel_size, *, stride=None, padding=0) -> Array:
@@ -89,15 +99,19 @@ def max_unpool2d(y: Array, switches: Array, x_shape, kernel_size, *, stride=None
                 padded[:, rows, columns] += signal * (switch == i * kernel_size[1] + j)
             x[some] = padded[:, top : top + height, left : left + width]
 
-    share(work, _slabs(y), y)
+    share(work, channel_slabs(y), y)
     return x
 
 
-def window_arguments(function: str, kernel_size, stride, padding):
-    """Pooling arguments in their full form, checked: (KH, KW), (SH, SW), ((top, bottom), (left, right))."""
+def window_arguments(function: str, kernel_size, stride, padding, has_switches: bool = True):
+    """Pooling arguments in their full form, checked: (KH, KW), (SH, SW), ((top, bottom), (left, right)).
+
+    Args:
+        has_switches: whether every tap needs a number of its own, in a uint8.
+    """
     kernel_size = pair(kernel_size, "kernel_size")
     stride, padding = pair(kernel_size if stride is None else stride, "stride"), pad_pairs(padding)
-    if kernel_size[0] * kernel_size[1] > 256:
+    if has_switches and kernel_size[0] * kernel_size[1] > 256:
         raise ValueError(f"{function}: a window of {kernel_size} has more than 256 taps, too many for uint8 switches")
     for sides, kernel in zip(padding, kernel_size):
         if max(sides) >= kernel:
@@ -111,9 +125,3 @@ def _reach(x_shape, kernel_size, stride, padding, out):
     for size, kernel, step, (before, _), count in zip(x_shape[1:3], kernel_size, stride, padding, out):
         sides.append((before, max((count - 1) * step + kernel - before - size, 0)))
     return tuple(sides)
-
-
-def _slabs(y):
-    """Slices of channels so small that all taps of one slab find it in the cache."""
-    size = max(block_bytes(y) // 16 // (y[0].size * y.dtype.itemsize), 1)
-    return [slice(first, first + size) for first in range(0, len(y), size)]
