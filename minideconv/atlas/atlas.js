@@ -6,8 +6,8 @@
 
 const RULES = new Map([ // what a ReLU lets through on the way down, word for word as in minideconv/layers.py
   ["deconvnet", "maximum(signal, 0)"],
-  ["gradient", "signal * (step.y > 0)"],
-  ["guided", "signal * (step.y > 0) * (signal > 0)"],
+  ["gradient", "signal * (y > 0)"],
+  ["guided", "signal * (y > 0) * (signal > 0)"],
 ]);
 
 const MOST_OTHERS = 18; // maps that are shown beside a photo

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..backend import Array, array_module
-from .geometry import output_shape, pad, tap_slices
-from .pooling import _reach, window_arguments
+from .geometry import output_shape, pad, reach, tap_slices
+from .pooling import window_arguments
 
 
 def avg_pool2d(x: Array, kernel_size, *, stride=None, padding=0, ceil_mode: bool = False,
@@ -31,7 +31,7 @@ def avg_pool2d(x: Array, kernel_size, *, stride=None, padding=0, ceil_mode: bool
     kernel_size, stride, padding = window_arguments("avg_pool2d", kernel_size, stride, padding, has_switches=False)
     _check_maps("avg_pool2d", x)
     xp, out = array_module(x), output_shape(x.shape[1:3], kernel_size, stride, padding, ceil_mode)
-    padded, y = pad(x, _reach(x.shape, kernel_size, stride, padding, out)), 0
+    padded, y = pad(x, reach(x.shape, kernel_size, stride, padding, out)), 0
     for _, _, rows, columns in tap_slices(kernel_size, stride, out):
         y = y + padded[:, rows, columns]
     axes = zip(x.shape[1:3], kernel_size, stride, padding, out)
@@ -60,7 +60,7 @@ def avg_pool2d_transpose(y: Array, counts: Array, x_shape, kernel_size, *, strid
     out, most = y.shape[1:3], output_shape(x_shape[1:3], kernel_size, stride, padding, ceil_mode=True)
     if (y.shape[0], y.shape[3]) != (x_shape[0], x_shape[3]) or out[0] > most[0] or out[1] > most[1]:
         raise ValueError(f"{function}: y of shape {y.shape} cannot come from x_shape {tuple(x_shape)}")
-    (top, bottom), (left, right) = _reach(x_shape, kernel_size, stride, padding, out)
+    (top, bottom), (left, right) = reach(x_shape, kernel_size, stride, padding, out)
     channels, height, width, images = x_shape
     padded = array_module(y).zeros((channels, top + height + bottom, left + width + right, images), dtype=y.dtype)
     share = y / array_module(y).maximum(counts, 1)  # a window that lies outside the map altogether has none

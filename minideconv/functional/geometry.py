@@ -94,3 +94,11 @@ def tap_slices(kernel_size, stride, out_shape):
 def axis_slices(kernel: int, stride: int, count: int) -> list[slice]:
     """Along one axis, what each tap of the kernel meets in `count` windows: slices with one entry for every window."""
     return [slice(tap, tap + stride * (count - 1) + 1, stride) for tap in range(kernel)]
+
+
+def reach(x_shape, kernel_size, stride, padding, out):
+    """The padding that the windows really touch: before as given, after as far as the last window reaches."""
+    sides = []
+    for size, kernel, step, (before, _), count in zip(x_shape[1:3], kernel_size, stride, padding, out):
+        sides.append((before, max((count - 1) * step + kernel - before - size, 0)))
+    return tuple(sides)

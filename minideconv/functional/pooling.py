@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..backend import Array, array_module
 from ..parallel import channel_slabs, share
-from .geometry import axis_slices, output_shape, pad, pad_pairs, pair, tap_slices
+from .geometry import axis_slices, output_shape, pad, pad_pairs, pair, reach, tap_slices
 
 
 def max_pool2d(x: Array, kernel_size, *, stride=None, padding=0, ceil_mode: bool = False) -> tuple[Array, Array]:
@@ -38,14 +38,14 @@ def max_pool2d(x: Array, kernel_size, *, stride=None, padding=0, ceil_mode: bool
     if not x.size or x.dtype.kind != "f":
         raise ValueError(f"max_pool2d: x is {x.dtype} {x.shape}; expected floating point, at least one image")
     xp, out = array_module(x), output_shape(x.shape[1:3], kernel_size, stride, padding, ceil_mode)
-    reach = _reach(x.shape, kernel_size, stride, padding, out)
+    sides = reach(x.shape, kernel_size, stride, padding, out)
     y = xp.empty((len(x), *out, x.shape[3]), dtype=x.dtype)
     switches = xp.empty(y.shape, dtype=xp.uint8)
     down, across = (axis_slices(*axis) for axis in zip(kernel_size, stride, out))
 
     def work(slabs):
         for some in slabs:
-            padded = pad(x[some], reach, -xp.inf)  # a padded 0 would beat -1
+            padded = pad(x[some], sides, -xp.inf)  # a padded 0 would beat -1
             of_row, tap = _first_largest([padded[:, :, columns] for columns in across], range(kernel_size[1]))
             taps = [xp.uint8(i * kernel_size[1]) + tap[:, rows] for i, rows in enumerate(down)]  # row-major
             y[some], switches[some] = _first_largest([of_row[:, rows] for rows in down], taps)
@@ -88,7 +88,7 @@ def max_unpool2d(y: Array, switches: Array, x_shape, kernel_size, *, stride=None
     most = output_shape(x_shape[1:3], kernel_size, stride, padding, ceil_mode=True)
     if (y.shape[0], y.shape[3]) != (x_shape[0], x_shape[3]) or out[0] > most[0] or out[1] > most[1]:
         raise ValueError(f"max_unpool2d: y of shape {y.shape} cannot come from x_shape {tuple(x_shape)}")
-    (top, bottom), (left, right) = _reach(x_shape, kernel_size, stride, padding, out)
+    (top, bottom), (left, right) = reach(x_shape, kernel_size, stride, padding, out)
     (height, width), x = x_shape[1:3], xp.empty(x_shape, dtype=y.dtype)
 
     def work(slabs):
@@ -117,11 +117,3 @@ def window_arguments(function: str, kernel_size, stride, padding, has_switches: 
         if max(sides) >= kernel:
             raise ValueError(f"{function}: padding {sides} must be smaller than the kernel, {kernel}")
     return kernel_size, stride, padding
-
-
-def _reach(x_shape, kernel_size, stride, padding, out):
-    """The padding that the windows really touch: before as given, after as far as the last window reaches."""
-    sides = []
-    for size, kernel, step, (before, _), count in zip(x_shape[1:3], kernel_size, stride, padding, out):
-        sides.append((before, max((count - 1) * step + kernel - before - size, 0)))
-    return tuple(sides)
