@@ -22,16 +22,16 @@ def jpeg(pixels: np.ndarray, quality: int = 65) -> bytes:
     return _encoded(pixels, "JPEG", quality=quality, subsampling=0)
 
 
-def png(pixels: np.ndarray) -> bytes:
-    """(H, W, 3), (H, W, 4) or grey (H, W, 1) uint8 as PNG."""
-    return _encoded(pixels, "PNG", optimize=True)
+def png(pixels: np.ndarray, colours: int | None = None) -> bytes:
+    """(H, W, 3), (H, W, 4) or grey (H, W, 1) uint8 as PNG; of RGB, as few as 256 colours may be kept."""
+    return _encoded(pixels, "PNG", colours, optimize=True)
 
 
-def _encoded(pixels, kind, **options) -> bytes:
+def _encoded(pixels, kind, colours=None, **options) -> bytes:
     from PIL import Image
 
-    file = io.BytesIO()
-    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(file, kind, **options)
+    file, image = io.BytesIO(), Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    (image.quantize(colours) if colours else image).save(file, kind, **options)
     return file.getvalue()
 
 

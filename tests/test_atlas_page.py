@@ -23,7 +23,7 @@ from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 PROGRAMS = [shutil.which("chromium") or shutil.which("chromium-browser"), shutil.which("chromedriver")]
 pytestmark = pytest.mark.skipif(None in PROGRAMS, reason="needs chromium and chromedriver")
 ARGUMENTS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--hide-scrollbars")
-PATIENCE = 15  # seconds until a test gives up; a page is there in less than one
+PATIENCE = 30  # seconds
 
 
 class Page:

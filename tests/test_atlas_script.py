@@ -100,7 +100,9 @@ def test_the_lines_of_the_rules_are_those_of_the_source():
     lines = dict(re.findall(r'^  \["(\w+)", "(.*)"\],$', SCRIPT, re.M))
     assert list(lines) == ["deconvnet", "gradient", "guided"]
     for rule, line in lines.items():
-        found = re.search(rf'rule == "{rule}".*?return pixelwise\(lambda signal(?:, y)?: (.*?), signal', source, re.S)[1]
+        found = re.search(rf'rule == "{rule}".*?return pixelwise\(lambda signal(?:, y)?: (.*?), signal', source, re.S)[
+            1
+        ]
         assert found.replace("array_module(signal).", "") == line
 
 

@@ -202,9 +202,17 @@ def test_the_size_is_foretold_within_a_quarter(photos, tmp_path, options):
     assert int(foretold.group(1)) * 1000 == pytest.approx(size, rel=0.25)
 
 
-def test_without_room_nothing_is_written(photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(writer.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 9, 1000))
-    with pytest.raises(ValueError, match=r"atlas needs about \d+ kB more, but 1 kB are free; make room, or"):
+@pytest.mark.parametrize(
+    ("free", "message"),
+    [
+        ([1000], "no room for the pictures beside the atlas: up to 21 MB are needed meanwhile, but 1 kB are free"),
+        ([10**9, 1000], r"atlas needs about \d+ kB more, but 1 kB are free; make room, or"),
+    ],
+)
+def test_without_room_nothing_is_written(photos, tmp_path, monkeypatch, free, message):
+    left = iter(free)
+    monkeypatch.setattr(writer.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 9, next(left)))
+    with pytest.raises(ValueError, match=message):
         make(tmp_path / "atlas", photos)
     assert [path.name for path in tmp_path.iterdir()] == ["atlas.scan.npz"]
 

@@ -66,7 +66,7 @@ def atlas(photos, model: str | Path | Network = "alexnet", out="atlas", layers: 
     from .share import check_share, write_share
     from .writer import write_atlas
 
-    check_share(share, share_maps)
+    check_share(share, share_maps, out)
     net = model if isinstance(model, Network) else load_model(model)
     folder, found = write_atlas(
         net, photos, out, layers, model="" if net is model else str(model), tile=tile, lean=lean,

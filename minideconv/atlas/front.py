@@ -122,4 +122,4 @@ def write_card(new: NewFolder, net: Network, layers: Sequence[Layer], patches: b
     title = f"{net.name}: what excites its feature maps, in {layers[0].photos:,} photos"
     sheet = pairs_sheet(groups, labels, title, "minideconv, after Zeiler & Fergus 2014")
     card = ImageOps.pad(Image.fromarray(np.asarray(sheet)), CARD, color=PAGE)
-    new.write("card.png", png(np.asarray(card.quantize(256).convert("RGB"))))
+    new.write("card.png", png(np.asarray(card), colours=256))

@@ -34,7 +34,6 @@ def page(summary: dict[str, Any], layers: Sequence, inline: dict[str, str] | Non
 def made_by() -> str:
     """A sha256 of all that makes an atlas, to tell whether an older one would come out the same."""
     found = hashlib.sha256()
-    for path in sorted(HERE.iterdir()):
-        if path.suffix in (".py", ".html", ".css", ".js"):
-            found.update(path.read_bytes())
+    for path in [*sorted(HERE.parent.rglob("*.py")), *(HERE / name for name in SOURCES)]:
+        found.update(path.read_bytes())
     return found.hexdigest()

@@ -18,13 +18,15 @@ from .page import page
 LARGEST = 15_000_000  # bytes; more does not go through the mail
 
 
-def check_share(path, maps: int) -> None:
-    """Refuse, before any work is done, what cannot be written."""
+def check_share(path, maps: int, folder) -> None:
+    """Refuse, before any work is done, what cannot be written, or would lie in the atlas's own folder."""
     if maps < 1:
         raise ValueError(f"--share-maps is {maps}; share one map at least")
     if path is not None:
         if Path(path).suffix.lower() not in (".html", ".htm"):
             raise ValueError(f"cannot share as {path}: the name must end in .html")
+        if Path(folder).expanduser().resolve() in Path(path).resolve().parents:
+            raise ValueError(f"cannot share as {path}: the next atlas replaces all of {folder}; give a place outside")
         check_writable(path)
 
 
@@ -36,7 +38,7 @@ def write_share(folder, path, maps: int = 12) -> Path:
     Raises:
         ValueError: if it would be larger than 15 MB.
     """
-    check_share(path, maps)
+    check_share(path, maps, folder)
     folder, path = Path(folder), Path(path)
     summary = json.loads((folder / "data" / "summary.json").read_text(encoding="utf-8"))
     summary.update(share=True, sections={**summary["sections"], "photos": False, "more": False})
@@ -52,6 +54,9 @@ def write_share(folder, path, maps: int = 12) -> Path:
         inline.update({f"{data['folder']}/{n:0{data['digits']}}.{data['ext']}": None for n in kept})
         scripts.append(call("add", name, data))
         layer["shown"] = len(kept)
+        for row in summary["front"]["rows"]:  # what is left out keeps its place in the picture, but no link
+            if row["layer"] == name:
+                row["maps"] = [n if n in kept else None for n in row["maps"]]
     inline = {name: data or data_uri(folder / name) for name, data in inline.items()}
     whole = page(summary, [], inline, scripts).encode("utf-8")
     if len(whole) > LARGEST:

@@ -26,7 +26,7 @@ from .folder import NewFolder, check_named, check_replaceable, is_up_to_date
 from .front import photo_digits, summary, write_card, write_filters, write_front
 from .layer import Layer, call, figure_2, foretold_size, write_layer
 from .page import made_by, page
-from .pictures import TILE, picture_winners
+from .pictures import FIRST, MORE, TILE, picture_winners
 
 K = 9  # the paper's, and a square of three by three
 TAKEN = ("photos", "con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10)))
@@ -134,6 +134,7 @@ def _write(new: NewFolder, net, photos, found, options, names, progress, report)
     shown, digits = options["photos"], photo_digits(len(photos))
     work = new.part / "tiles"
     work.mkdir()
+    _check_room(work, found, options)
 
     def keep(number, levels):
         new.write(f"photos/{number:0{digits}}.jpg", jpeg(levels, quality=80))
@@ -154,6 +155,18 @@ def _write(new: NewFolder, net, photos, found, options, names, progress, report)
     _write_layers(new, layers, shown, progress)
     del layers, pictures
     shutil.rmtree(work)
+
+
+def _check_room(work, found, options) -> None:
+    """Refuse, before anything is drawn, if the tiles of all winners do not fit where they are kept meanwhile."""
+    winners = sum(layer.top.image.size for layer in found.layers.values())
+    wanted = winners * len(FIRST if options["lean"] else FIRST + MORE) * 3 * options["tile"] ** 2
+    free = shutil.disk_usage(work).free
+    if wanted > free:
+        room = f"up to {megabytes(wanted)} are needed meanwhile, but {megabytes(free)} are free"
+        raise ValueError(
+            f"no room for the pictures beside the atlas: {room}; make room, or try --lean or fewer --layers"
+        )
 
 
 def _foretell(new, layers, shown, report) -> None:

@@ -37,7 +37,7 @@ def run(options) -> None:
     from ..atlas.share import check_share, write_share
     from ..atlas.writer import write_atlas, write_shard
 
-    check_share(options.share, options.share_maps)
+    check_share(options.share, options.share_maps, options.out)
     if options.shard and (options.merge or options.share):
         raise ValueError("--shard only scans; give --merge and --share when all shards are there")
     net = load_or_fetch(options.model)
