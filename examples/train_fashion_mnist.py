@@ -14,10 +14,10 @@ from minideconv import models, save_model
 from minideconv.curves import save_curve_picture, save_curve_table
 from minideconv.datasets import fashion_mnist
 from minideconv.evaluation import evaluate
-from minideconv.training import SGD, Falling, Settings, train
+from minideconv.training import SGD, Settings, Steps, train
 
-SETTINGS = Settings(epochs=12, batch_size=64, seed=0, flips=True, schedule=Falling(12))
-LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 0.03, 0.9, 5e-4
+SETTINGS = Settings(epochs=12, batch_size=128, seed=0, flips=True, schedule=Steps((7, 10), factor=5))
+LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 0.03, 0.9, 3e-4
 
 
 def main(data, test, out, settings=SETTINGS):

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minideconv import load_model, models, project, save_model
+from minideconv import cli, load_model, models, project, save_model
 from minideconv.cli import main
+from minideconv.commands import train as train_command
 from minideconv.images import Preprocessing
+from minideconv.training import Falling, Steps, WhenStalled
 
 
 @pytest.fixture(scope="module")
@@ -192,11 +194,28 @@ def test_train_writes_a_model_its_curve_and_its_snapshots(pictures, tmp_path, ca
 
 
 @pytest.mark.parametrize(
+    ("arguments", "schedule"),
+    [
+        (["--epochs", "12"], Steps((7, 10), 5.0)),
+        (["--epochs", "2"], Steps((1,), 5.0)),
+        (["--epochs", "1"], Steps((), 5.0)),
+        (["--divide-at", "4,5", "--divide-by", "10"], Steps((4, 5), 10.0)),
+        (["--patience", "2"], WhenStalled(2, 5.0)),
+        (["--epochs", "18", "--falling"], Falling(18)),
+        (["--constant"], None),
+    ],
+)
+def test_the_options_of_train_choose_a_schedule(arguments, schedule):
+    options = cli._parser().parse_args(["train", *arguments])
+    assert train_command.schedule(options) == schedule
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--model", "zfnet28"], "zfnet28 takes 1 × 28 × 28 (channels, rows, columns), but these are"),
         (["--epochs", "0"], "--epochs is 0; it must be above zero"),
-        (["--divide-at", "1", "--patience", "2"], "give one of --divide-at, --patience, --constant"),
+        (["--divide-at", "1", "--patience", "2"], "give one of --divide-at, --patience, --falling, --constant"),
         (["--data", "nowhere"], "nowhere"),
         (["--learning-rate", "1e20"], "; try a learning rate below 1e+20"),
     ],

@@ -13,7 +13,7 @@ def add(commands) -> None:
     command = new_command(
         commands, "train", run, "train a net and keep a snapshot of every epoch",
         "minideconv train --data fashion-mnist --out run\n"
-        "  minideconv train --data cifar10 --epochs 18 --crop-padding 2 --out run --resume",
+        "  minideconv train --data cifar10 --epochs 18 --batch-size 64 --falling --crop-padding 2 --out run --resume",
     )  # fmt: skip
     command.add_argument("--model", choices=list(ZOO), metavar="NAME",
                          help=f"{', '.join(ZOO)}; by default zfnet28 or zfnet32, as the photos want")  # fmt: skip
@@ -22,14 +22,16 @@ def add(commands) -> None:
     command.add_argument("--out", default="run", metavar="FOLDER", help="model, checkpoint, curve, snapshots go there")
     command.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     command.add_argument("--epochs", type=int, default=12)
-    command.add_argument("--batch-size", type=int, default=64)
-    command.add_argument("--learning-rate", type=float, default=0.03, help="falls to zero in equal steps, unless:")
-    command.add_argument("--constant", action="store_true", help="keep the learning rate")
-    command.add_argument("--divide-at", type=_numbers, default=(), metavar="5,7", help="divide the rate after epochs")
-    command.add_argument("--divide-by", type=float, default=5.0, metavar="FACTOR")
+    command.add_argument("--batch-size", type=int, default=128)
+    command.add_argument("--learning-rate", type=float, default=0.03,
+                         help="divided after 7/12 and 10/12 of the epochs, unless one of these is given:")  # fmt: skip
+    command.add_argument("--divide-at", type=_numbers, default=(), metavar="7,10", help="divide the rate after epochs")
     command.add_argument("--patience", type=int, help="divide the rate when the test error stalls for so many epochs")
+    command.add_argument("--falling", action="store_true", help="lower the rate in equal steps, to zero at the end")
+    command.add_argument("--constant", action="store_true", help="keep the rate")
+    command.add_argument("--divide-by", type=float, default=5.0, metavar="FACTOR")
     command.add_argument("--momentum", type=float, default=0.9)
-    command.add_argument("--weight-decay", type=float, default=5e-4)
+    command.add_argument("--weight-decay", type=float, default=3e-4)
     command.add_argument("--filter-radius", type=float, metavar="RMS", help="scale filters back to it (the paper: 0.1)")
     command.add_argument("--initialise", choices=("he", "paper"), default="he", help="paper: standard deviation 1e-2")
     command.add_argument("--mean", choices=("channel", "pixel"), default="channel", help="what is taken off the photos")
@@ -68,17 +70,27 @@ def run(options) -> None:
 
 
 def _settings(options):
-    from ..training import Falling, Settings, Steps, WhenStalled
+    from ..training import Settings
 
     for name in ("epochs", "batch_size", "learning_rate"):
         if getattr(options, name) <= 0:
             raise ValueError(f"--{name.replace('_', '-')} is {getattr(options, name)}; it must be above zero")
-    if bool(options.divide_at) + bool(options.patience) + options.constant > 1:
-        raise ValueError("give one of --divide-at, --patience, --constant")
-    schedule = None if options.constant else Falling(options.epochs)
-    schedule = Steps(options.divide_at, options.divide_by) if options.divide_at else schedule
-    schedule = WhenStalled(options.patience, options.divide_by) if options.patience else schedule
-    return Settings(options.epochs, options.batch_size, options.seed, options.crop_padding, options.flips, schedule)
+    return Settings(options.epochs, options.batch_size, options.seed, options.crop_padding, options.flips,
+                    schedule(options))  # fmt: skip
+
+
+def schedule(options):
+    """How the learning rate changes, as the options say."""
+    from ..training import Falling, Steps, WhenStalled
+
+    if sum(map(bool, (options.divide_at, options.patience, options.falling, options.constant))) > 1:
+        raise ValueError("give one of --divide-at, --patience, --falling, --constant")
+    if options.patience:
+        return WhenStalled(options.patience, options.divide_by)
+    if options.falling or options.constant:
+        return Falling(options.epochs) if options.falling else None
+    usual = {7 * options.epochs // 12, 10 * options.epochs // 12} - {0}  # of one epoch there is nothing to divide
+    return Steps(options.divide_at or tuple(sorted(usual)), options.divide_by)
 
 
 def _folder(options) -> Path:
