@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import filecmp
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -91,15 +92,14 @@ def whole_runs(options, folder: Path) -> None:
 def interrupted_and_merged(options, folder: Path) -> None:
     """Compare the result file of one scan with that of an interrupted and of a merged one."""
     whole, cut, parts = folder / "all" / "atlas" / "atlas.npz", folder / "cut", folder / "parts"
-    run = subprocess.Popen(command(options.photos, options.model, cut), stderr=subprocess.PIPE, text=True)
+    listens = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}  # also in the background
+    run = subprocess.Popen(command(options.photos, options.model, cut), stderr=subprocess.PIPE, text=True, **listens)
     seen = ""
-    while " 33%" not in seen and (letter := run.stderr.read(1)):
+    while not re.search(r"scan: +(3[3-9]|[4-9].)%", seen) and (letter := run.stderr.read(1)):
         seen = seen[-400:] + letter
     run.send_signal(signal.SIGINT)
     run.stderr.read()
-    print(
-        f"interrupted at a third: exit status {run.wait()}, {scan_path(cut).name} is there: {scan_path(cut).exists()}"
-    )
+    print(f"interrupted at a third: exit status {run.wait()}, the scan's file is there: {scan_path(cut).exists()}")
     subprocess.run(command(options.photos, options.model, cut), check=True, capture_output=True)
     print(f"resumed: identical result file: {filecmp.cmp(cut / 'atlas.npz', whole, shallow=False)}")
     for number in (1, 2, 3):
