@@ -13,9 +13,8 @@ import numpy as np
 from .datasets import Dataset
 from .network import Network
 from .official import FASHION_MNIST_CLASSES
-from .weights import load_model
+from .weights import ASSETS, load_model
 
-ASSETS = Path(__file__).parent / "assets"
 MODEL, IMAGES, SNAPSHOTS, LICENCE = (
     "zfnet28.npz", "fashion-mnist-1000.npz", "snapshots", "LICENSE-fashion-mnist.txt",
 )  # fmt: skip

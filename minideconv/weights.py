@@ -25,6 +25,7 @@ from .network import Network
 
 FORMAT = 1
 CONVERTED = (".onnx", ".pth", ".pt", ".safetensors")  # what `minideconv convert` reads
+ASSETS = Path(__file__).parent / "assets"  # what the package carries: zfnet28.npz and pictures
 FETCHED = ("alexnet", "vgg16")  # the zoo names that `minideconv fetch` can bring
 
 
@@ -86,8 +87,11 @@ def load_model(source) -> Network:
 
 
 def model_path(source) -> Path:
-    """The file behind `source`: a zoo name means the cache, everything else is a path."""
-    return cache_folder() / f"{source}.npz" if str(source) in ZOO else Path(source).expanduser()
+    """The file behind `source`: a zoo name means the cache, or else what the package carries; all else is a path."""
+    if str(source) not in ZOO:
+        return Path(source).expanduser()
+    cached, carried = (folder / f"{source}.npz" for folder in (cache_folder(), ASSETS))
+    return carried if carried.exists() and not cached.exists() else cached
 
 
 def layer_entry(name: str, layer: Layer) -> dict[str, Any]:

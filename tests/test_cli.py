@@ -239,9 +239,9 @@ def test_project_shows_the_last_maps_unless_told_otherwise(files, tmp_path, caps
 
 def test_info_shows_the_table_of_a_net_without_weights(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("MINIDECONV_CACHE", str(tmp_path))
-    assert run("info", "zfnet28") == 0
+    assert run("info", "zfnet32") == 0
     shown = capsys.readouterr().out
-    assert shown.startswith("zfnet28: input 1 × 28 × 28") and "no weights of zfnet28 are in the cache" in shown
+    assert shown.startswith("zfnet32: input 3 × 32 × 32") and "no weights of zfnet32 are in the cache" in shown
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(files):

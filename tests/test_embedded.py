@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minideconv import embedded
+from minideconv import embedded, load_model, models, save_model, to_numpy
 from minideconv.evaluation import evaluate
 from minideconv.experiments.snapshots import load_snapshots, snapshots
 
@@ -48,3 +48,11 @@ def test_an_installation_without_assets_says_so(load, monkeypatch, tmp_path):
     monkeypatch.setattr(embedded, "ASSETS", tmp_path)
     with pytest.raises(FileNotFoundError, match=r"lacks .*install it again"):
         load()
+
+
+def test_its_name_is_enough_to_load_it_unless_the_cache_has_another(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINIDECONV_CACHE", str(tmp_path))
+    weight = load_model("zfnet28").layers["conv1"].weight
+    assert (to_numpy(weight) == to_numpy(embedded.embedded_model().layers["conv1"].weight)).all()
+    save_model(models.build("zfnet28"), tmp_path / "zfnet28.npz")
+    assert (to_numpy(load_model("zfnet28").layers["conv1"].weight) != to_numpy(weight)).any()

@@ -18,7 +18,9 @@ def new_command(commands, name, run, summary, example) -> argparse.ArgumentParse
 
 def add_model_option(command) -> None:
     command.add_argument(
-        "--model", default="alexnet", help="alexnet, vgg16 (fetched once into the cache) or a .npz model file"
+        "--model",
+        default="alexnet",
+        help="alexnet, vgg16 (fetched once into the cache), zfnet28 (carried along) or a .npz model file",
     )
 
 
