@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..display import MID_GREY, display_many, mosaic, shrink
+from ..sheets import SMOOTH_BELOW
 
 PNG_BELOW = 17  # tiles smaller than this are smaller as PNG, and exact
 FACE = 144  # pixels, a map's three by three
@@ -51,7 +52,8 @@ def face(tiles: np.ndarray, side: int = FACE, *, signed: bool = True) -> np.ndar
     small = display_many(small) if signed else np.rint(small + MID_GREY).astype(np.uint8).transpose(3, 1, 2, 0)
     square = Image.fromarray(mosaic(small, across, across))
     factor = side / max(square.size)
-    square = square.resize([max(round(length * factor), 1) for length in square.size], Image.Resampling.NEAREST)
+    method = Image.Resampling.BICUBIC if factor < SMOOTH_BELOW else Image.Resampling.NEAREST
+    square = square.resize([max(round(length * factor), 1) for length in square.size], method)
     canvas = Image.new("RGB", (side, side), (MID_GREY,) * 3)
     canvas.paste(square, ((side - square.width) // 2, (side - square.height) // 2))
     return np.asarray(canvas)

@@ -20,7 +20,7 @@ from .encode import face
 from .folder import NewFolder
 from .layer import Layer, mean_similarity
 
-FRONT_LAYERS, FRONT_MAPS, FRONT_SIDE = 5, 8, 144
+FRONT_LAYERS, FRONT_MAPS, FRONT_SIDE = 5, 12, 80
 CARD = (1200, 630)  # pixels, what pages show of a link
 CARD_SIDE = 66  # of a tile on it
 
