@@ -16,9 +16,10 @@ import numpy as np
 
 from ..backend import array_module, to_device, to_numpy
 from ..deconvnet import Units, project_patches
-from ..display import MID_GREY, display
+from ..display import display
 from ..network import Network, check_rule
 from ..sheets import table_sheet
+from .feature_visualization import cut_window
 from .snapshots import batch_size, check_nets_and_photos, photo_batches
 
 if TYPE_CHECKING:
@@ -141,17 +142,9 @@ def _projected(net, photos, layer, units, rule):
         )
         pixels.append(seen.pixels.transpose(3, 0, 1, 2))
         window = seen.pixels.shape[1:3]
-        patches += [_patch(photos[n], top, left, *window) for n, top, left in zip(image, seen.top, seen.left)]
+        cut = (cut_window(photos[n], top, left, *window) for n, top, left in zip(image, seen.top, seen.left))
+        patches += [np.broadcast_to(patch, (*window, 3)) for patch in cut]  # grey as RGB
     return np.concatenate(pixels), np.stack(patches)
-
-
-def _patch(photo, top, left, height, width):
-    """A window of one photo (H, W, C) as RGB, mid-grey where it hangs over."""
-    patch = np.full((height, width, 3), MID_GREY, np.uint8)
-    inside = photo[max(top, 0) : max(top + height, 0), max(left, 0) : max(left + width, 0)]
-    row, column = max(-top, 0), max(-left, 0)
-    patch[row : row + inside.shape[0], column : column + inside.shape[1]] = inside
-    return patch
 
 
 def evolution_sheet(evolution: Evolution, net: Network, epochs: Sequence[int], numbers: np.ndarray | None = None, *,
