@@ -161,7 +161,8 @@ class Photos(Sequence):
             with self._turn:
                 return self._zip.read(info)
         except Exception as error:  # wrong checksums, passwords, unknown compressions: a type each
-            raise ValueError(f"{self.path(index)} cannot be unpacked ({error}); get the zip again") from None
+            reason = str(error).replace(info.filename, "the photo")  # zipfile names it, too
+            raise ValueError(f"{self.path(index)} cannot be unpacked ({reason}); get the zip again") from None
 
 
 def _marks(place) -> list:
@@ -176,7 +177,9 @@ def _marks(place) -> list:
 
 def pixels_hash(pixels: np.ndarray) -> str:
     """A sha256 of an array and its shape."""
-    return hashlib.sha256(f"{pixels.dtype} {pixels.shape}".encode() + pixels.tobytes()).hexdigest()
+    found = hashlib.sha256(f"{pixels.dtype} {pixels.shape}".encode())
+    found.update(np.ascontiguousarray(pixels))
+    return found.hexdigest()
 
 
 def _plain(name: str) -> str:

@@ -21,7 +21,7 @@ from .encoding import data_uri, png
 from .evaluation import evaluate
 from .experiments.feature_evolution import evolve
 from .experiments.feature_visualization import projected_top, shown_pixels, squares, strongest_maps, tiled, value_range
-from .experiments.scanning import top_activations
+from .experiments.scanning import rectified_maps, top_activations
 from .experiments.snapshots import load_snapshots, snapshots
 from .files import write_whole
 from .layers import Conv2d, ReLU
@@ -86,9 +86,8 @@ def gather(net: Network | None = None, data: Dataset | None = None, snapshot_fol
     net = embedded_model() if net is None else net
     data = embedded_images() if data is None else data
     found = snapshots(embedded_snapshots() if snapshot_folder is None else snapshot_folder)
-    shapes = net.output_shapes()
-    layers = [name for name, layer in net.layers.items() if isinstance(layer, ReLU) and len(shapes[name]) == 3]
-    if not layers:
+    layers = rectified_maps(net, net.input_shape)
+    if not isinstance(net.layers[layers[0]], ReLU) or len(net.output_shapes()[layers[0]]) != 3:
         raise ValueError(f"{net.name} has no ReLU whose maps could be shown")
     return Shown(net, data, [epoch for epoch, _ in found], load_snapshots([path for _, path in found]), layers)
 

@@ -295,8 +295,12 @@ class Network:
             raise NotFiniteError(f"{self.name}: the maps of {last} overflow; check the scale of the input")
 
 
-def with_random_weights(net: Network, seed: int = 0) -> Network:
-    """A net of the same layers whose weights mean nothing: the control that shows what switches alone can draw."""
+def with_random_weights(net: Network, seed=(1311, 2901)) -> Network:
+    """A net of the same layers whose weights mean nothing: the control that shows what switches alone can draw.
+
+    Args:
+        seed: as NumPy's generators take it; by default one that no net is trained from.
+    """
     layers = [(name, copy.copy(layer)) for name, layer in net.layers.items()]
     for _, layer in layers:
         for key in layer.parameters:

@@ -1,6 +1,6 @@
 """Pictures for people: a photo beside what the network saw in it, and labelled grids of tiles, drawn with Pillow.
 
-Everything here takes uint8 RGB arrays (H, W, 3); `images.display` makes those from signed projections. Sizes of the
+Everything here takes uint8 RGB arrays (H, W, 3); `display.display` makes those from signed projections. Sizes of the
 drawing are in pixels of the sheet; boxes are in pixels of the photo. Pillow is imported where it is used.
 """
 
@@ -48,7 +48,7 @@ class Entry:
 
     Args:
         patch: (h, w, 3) uint8, the part of the photo in the unit's receptive field.
-        picture: (h, w, 3) uint8, its projection in the same window, as `images.display` draws it.
+        picture: (h, w, 3) uint8, its projection in the same window, as `display.display` draws it.
         caption: one or two short lines, such as "relu5 map 17" and "row 5, column 7 · activation 98.2".
     """
 
@@ -342,7 +342,7 @@ def _check_pixels(function: str, pictures: Sequence[np.ndarray]) -> None:
         if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
             raise ValueError(
                 f"{function}: expected uint8 (height, width, 3), got {picture.dtype} {picture.shape}; "
-                "make it with images.display, or numpy.asarray of an RGB image"
+                "make it with display.display, or numpy.asarray of an RGB image"
             )
 
 

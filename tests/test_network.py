@@ -7,6 +7,7 @@ from hypothesis import given
 
 from minideconv import Network, models, to_device, to_numpy
 from minideconv.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU
+from minideconv.network import with_random_weights
 
 
 def small_net(**options):
@@ -127,3 +128,11 @@ def test_names_and_signals_are_checked():
         Network([("a", ReLU()), ("a", ReLU())])
     with pytest.raises(ValueError, match="does not say how photos are prepared"):
         net.preprocess(np.zeros((1, 6, 6, 3), np.uint8))
+
+
+def test_random_weights_are_not_those_that_training_starts_from():
+    net = models.build("zfnet28")
+    control = with_random_weights(net)
+    weights = [name for name in net.parameters() if name.endswith("weight")]
+    assert weights and all((net.parameters()[name] != control.parameters()[name]).all() for name in weights)
+    assert list(control.layers) == list(net.layers)

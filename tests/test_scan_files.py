@@ -149,16 +149,14 @@ def test_killed_between_write_and_rename_the_older_scan_stays_whole(tmp_path, ph
     assert path.read_bytes() == (tmp_path / "whole.npz").read_bytes()
 
 
-def test_a_scan_of_other_photos_is_made_anew_and_it_is_said(tmp_path, photos):
-    path, said = tmp_path / "scan.npz", []
-    resumed(colour_net(), levels(9), path)
-    found = resumed(colour_net(seed=1), photos, path, note=said.append)
-    assert said == [
-        f"{path} is a scan of another net, or other weights and other photos, or changed ones and other photos; "
-        "it is made anew"
-    ]
+def test_a_scan_of_other_photos_is_not_written_over(tmp_path, photos):
+    path = tmp_path / "scan.npz"
+    found = resumed(colour_net(), levels(9), path)
+    with pytest.raises(
+        ValueError, match=r"is a scan of another net, or other weights and other photos.*; delete it, or"
+    ):
+        resumed(colour_net(seed=1), photos, path)
     assert_same_scan(load_scan(path), found)
-    assert_same_scan(found, scan(colour_net(seed=1), photos, LAYERS, batch_size=4))
 
 
 def test_a_place_that_cannot_be_written_is_refused_before_any_work(tmp_path, monkeypatch):

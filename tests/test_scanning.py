@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import zipfile
 from itertools import pairwise
 
 import numpy as np
@@ -11,7 +12,9 @@ from small import SIZE, colour_net, levels, photo_folder, preparation
 
 from minideconv import Network, top_activations
 from minideconv.archives import Photos
+from minideconv.encoding import png
 from minideconv.experiments import scanning
+from minideconv.experiments.feature_visualization import projected_top
 from minideconv.experiments.scanning import EDGES, new_scan, photos_at_once, rectified_maps, scan
 from minideconv.layers import Conv2d, Flatten, ReLU
 
@@ -151,7 +154,7 @@ def test_a_part_of_a_collection_may_hold_nothing_of_use(tmp_path):
 
 def test_top_activations_warn_of_skipped_photos(tmp_path):
     photos = folder_with_broken_ones(tmp_path, levels(4), [2])
-    with pytest.warns(UserWarning, match="1 photos were skipped; the first: is damaged"):
+    with pytest.warns(UserWarning, match=r"1 photo\(s\) skipped; the first: .*002.png is damaged"):
         top = top_activations(colour_net(), photos, "relu1")
     assert sorted(set(top.image.ravel())) == [-1, 0, 1, 3]
 
@@ -286,3 +289,28 @@ def test_progress_is_shown_only_when_asked(capsys):
     scan(colour_net(), levels(5), ["relu1"], batch_size=2, progress="looking")
     out, err = capsys.readouterr()
     assert out == "" and "looking" in err and "5/5" in err
+
+
+def test_the_reason_for_skipping_a_photo_does_not_name_it(tmp_path):
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+        for name in ("a.png", "secret.png"):
+            archive.writestr(name, png(levels(1)[0]))
+    data = bytearray((tmp_path / "photos.zip").read_bytes())
+    data[data.rindex(b"IDAT") + 6] ^= 255  # inside the second photo
+    (tmp_path / "photos.zip").write_bytes(data)
+    found = scan(colour_net(), Photos(tmp_path / "photos.zip"), ["relu1"])
+    assert list(found.skipped) == [1] and "CRC" in found.skipped[1] and "secret" not in found.skipped[1]
+
+
+@pytest.mark.parametrize("photos", [np.zeros((2, 12, 12, 3), np.float32), np.zeros((12, 12, 3), np.uint8)])
+def test_an_array_that_is_no_photos_is_refused(photos):
+    with pytest.raises(ValueError, match=r"an array of them is uint8 \(N, H, W, C\)"):
+        top_activations(colour_net(), photos, "relu1")
+
+
+def test_photos_that_vanish_after_the_scan_are_named(tmp_path):
+    names = folder_with_broken_ones(tmp_path, levels(4), [])
+    top = top_activations(colour_net(), names, "relu1")
+    (tmp_path / "photos" / "001.png").write_bytes(b"gone")
+    with pytest.raises(ValueError, match=r"001\.png has changed since it was scanned: it is"):
+        projected_top(colour_net(), names, "relu1", [0, 1], top)

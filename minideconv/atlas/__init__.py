@@ -28,10 +28,10 @@ class Atlas(NamedTuple):
 
         from ..encoding import data_uri
 
-        page, front = (self.path / "index.html").resolve().as_uri(), self.path / "faces" / "front.jpg"
+        page, front = html.escape((self.path / "index.html").as_posix()), self.path / "faces" / "front.jpg"
         layers = ", ".join(html.escape(name) for name in self.scan.layers)
         return (
-            f'<a href="{html.escape(page)}">{html.escape(str(self.path / "index.html"))}</a>: {layers}; '
+            f'<a href="{page}">{page}</a>: {layers}; '
             f'{self.scan.photos:,} photos<br><img alt="the strongest maps of each layer" src="{data_uri(front)}">'
         )
 

@@ -309,7 +309,8 @@ function drawHead(place) {
 
 function command(place) { // in the quotes of a shell where those are needed
   const quoted = (text) => (/^[\w./-]+$/.test(text) ? text : `'${text.replace(/'/g, "'\\''")}'`);
-  const map = mapAt(place), k = (place.pair || 1) - 1, name = names[map.image[k]];
+  const map = mapAt(place), k = (place.pair || 1) - 1;
+  const name = SUMMARY.files && (names[map.image[k]] || "").replace(/^-/, "./-"); // a file, not an option
   const words = [name ? SUMMARY.command.replace("PHOTO", () => quoted(name)) : SUMMARY.command];
   words.push("--layer", quoted(place.layer), "--channel", map.map);
   if (entry(place.layer).grid) words.push("--position", `${map.row[k]},${map.column[k]}`);

@@ -111,7 +111,8 @@ def check_replaceable(path) -> None:
         return
     if not path.is_dir():
         raise ValueError(f"cannot write {path}: it is a file; give another place")
-    ours = set(read_manifest(path).get("files", {})) | {MANIFEST}
+    manifest = read_manifest(path)
+    ours = {*manifest["files"], MANIFEST} if "made of" in manifest else set()
     theirs = [place for place in path.rglob("*") if not _is_known(place, path, ours)]
     if theirs:
         name = min(theirs).relative_to(path)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from ..archives import Photos
 from ..backend import to_numpy
 from ..display import mosaic
 from ..encoding import jpeg, png
@@ -48,11 +50,12 @@ def summary(net: Network, photos, found: Scan, layers: Sequence[Layer], names: d
             {"name": layer.name, "maps": len(layer.found.active), "shown": len(layer.found.active),
              "dead": layer.dead, "grid": None if layer.flat else list(shapes[layer.name][1:]),
              "sees": sees[layer.name] and list(sees[layer.name]), "data": f"data/{layer.file}.js",
+             "folder": f"maps/{layer.file}",
              "sheet": f"sheets/{layer.file}.jpg", "similar": mean_similarity(layer.pictures.similar)}
             for layer in layers
         ],
-        "finding": finding(layers), "command": f"minideconv project PHOTO --model {names['model']}",
-        "made": names["made"],
+        "finding": finding(layers), "command": f"minideconv project PHOTO --model {shlex.quote(names['model'])}",
+        "files": isinstance(photos, Photos), "made": names["made"],
     }  # fmt: skip
 
 
@@ -64,15 +67,13 @@ def finding(layers: Sequence[Layer]) -> str:
     """One sentence that the numbers allow: what the controls say, or how many maps are not active."""
     similar = [(layer.name, mean_similarity(layer.pictures.similar)) for layer in layers]
     similar = [(name, pair[1]) for name, pair in similar if pair and pair[1] is not None]
-    if len(similar) > 1 and similar[-1][1] > similar[0][1]:
-        (low, few), (high, many) = similar[0], similar[-1]
+    if similar:
+        (low, few), (high, many) = (pick(similar, key=lambda pair: pair[1]) for pick in (min, max))
+        other = f"; in {low} it is {few:.2f}" if low != high else ""
+        shows = "shows the photo, its switches and the layers below more than the map" if many > 0.5 else "is the map's"
         return (
-            f"At the same place of the same photo, another map of {high} draws nearly the picture of the true one "
-            f"(rank correlation {many:.2f}; in {low} it is {few:.2f}): the higher the layer, the more a projection "
-            f"shows the photo and its switches, and the less the map."
-            if many > 0.5
-            else f"At the same place of the same photo, another map's projection has a rank correlation of {few:.2f} "
-            f"with the true one in {low} and of {many:.2f} in {high}: what a picture shows is partly the photo's."
+            f"At the same place of the same photo, the projection of another map of {high} has a rank correlation of "
+            f"{many:.2f} with the true one{other}. In {high} a picture {shows}."
         )
     dead, maps = sum(layer.dead for layer in layers), sum(len(layer.found.active) for layer in layers)
     return f"{dead:,} of {maps:,} maps are not active on any of the {layers[0].photos:,} photos."
@@ -97,7 +98,7 @@ def write_front(new: NewFolder, layers: Sequence[Layer]) -> dict[str, Any]:
 def write_filters(new: NewFolder, net: Network, file: str) -> dict[str, Any] | None:
     """Write the first convolution's filters as one picture, all on one scale; None if they have no colours."""
     name, layer = next(iter(net.layers.items()))
-    if not isinstance(layer, Conv2d) or layer.in_channels != len(net.preprocessing.channels):
+    if not isinstance(layer, Conv2d) or layer.weight.shape[1] != len(net.preprocessing.channels):
         return None
     weight = to_numpy(layer.weight)
     columns = int(np.ceil(np.sqrt(len(weight))))
@@ -118,7 +119,7 @@ def write_card(new: NewFolder, net: Network, layers: Sequence[Layer], patches: b
             patch, projection = layer.pictures.of_map(channel)[:2]
             pair = [face(projection, 3 * CARD_SIDE), face(patch, 3 * CARD_SIDE, signed=False)]
             groups.append([tiled([square], 1, side=3 * CARD_SIDE) for square in pair[: 2 if patches else 1]])
-            labels.append(f"{layer.name} map {channel}")
+            labels.append(f"{layer.name} {layer.noun} {channel}")
     title = f"{net.name}: what excites its feature maps, in {layers[0].photos:,} photos"
     sheet = pairs_sheet(groups, labels, title, "minideconv, after Zeiler & Fergus 2014")
     card = ImageOps.pad(Image.fromarray(np.asarray(sheet)), CARD, color=PAGE)

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..display import mosaic
 from ..encoding import jpeg, png
-from ..experiments.feature_visualization import HOW_SHOWN, pairs_sheet, strongest_maps, tiled, value_range
+from ..experiments.feature_visualization import BESIDE, HOW_SHOWN, pairs_sheet, strongest_maps, tiled, value_range
 from ..experiments.scanning import EDGES, LayerScan
 from ..network import Network
 from ..parallel import share
@@ -49,6 +49,11 @@ class Layer(NamedTuple):
     def dead(self) -> int:
         """How many maps no photo makes positive."""
         return int((self.found.active == 0).sum())
+
+    @property
+    def noun(self) -> str:
+        """What its channels are called."""
+        return "unit" if self.flat else "map"
 
     def path(self, channel: int, more: bool = False) -> str:
         """Where a map's sheet lies in the folder."""
@@ -197,8 +202,9 @@ def figure_2(net: Network, layer: Layer, patches: bool) -> bytes:
     kinds = [1, 0] if patches else [1]
     tiles = (layer.pictures.of_map(channel) for channel in channels)
     groups = [[tiled(list(own[kind]), 3, side=side) for kind in kinds] for own in tiles]
-    noun = "unit" if layer.flat else "map"
-    labels = [f"{noun} {channel} · {value_range(layer.name, layer.found.top.value[channel])}" for channel in channels]
-    how = HOW_SHOWN.format(rule="deconvnet", scale="each projection by itself")
+    labels = [
+        f"{layer.noun} {channel} · {value_range(layer.name, layer.found.top.value[channel])}" for channel in channels
+    ]
+    how = HOW_SHOWN.format(rule="deconvnet", beside=BESIDE if patches else "", scale="each projection by itself")
     title = f"{net.name}, {layer.name}: the strongest of {layer.photos:,} photos"
     return jpeg(np.asarray(pairs_sheet(groups, labels, title, how, 3 if patches else 4)), quality=85)

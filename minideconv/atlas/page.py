@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,11 @@ HERE = Path(__file__).parent
 SOURCES = ("atlas.html", "atlas.css", "atlas.js")
 
 
-def page(summary: dict[str, Any], layers: Sequence, inline: dict[str, str] | None = None, scripts=()) -> str:
+def page(summary: dict[str, Any], inline: dict[str, str] | None = None, scripts=()) -> str:
     """Fill in the template; every value is escaped.
 
     Args:
-        summary: what the script calls SUMMARY;  layers: of `atlas.layer.Layer`, for readers without scripts.
+        summary: what the script calls SUMMARY.
         inline: {path in the folder: data URI} and scripts: layers' data, for a page that stands alone.
     """
     import jinja2

@@ -17,7 +17,7 @@ import numpy as np
 from ..backend import to_device
 from ..deconvnet import Patches, project_patches
 from ..display import MID_GREY, display_many, shrink
-from ..experiments.scanning import Scan, photo_shape, photos_at_once, read_levels
+from ..experiments.scanning import Scan, check_none_lost, photo_shape, photos_at_once, read_levels
 from ..experiments.similarity import window_similarity
 from ..network import Network, with_random_weights
 from ..parallel import share
@@ -80,13 +80,14 @@ def picture_winners(net: Network, photos, found: Scan, folder: Path, *, more: bo
     kinds = FIRST + MORE if more else FIRST
     layers = {name: _LayerInWork(net, name, layer.top, folder, kinds, tile) for name, layer in found.layers.items()}
     control = with_random_weights(net) if more else None
-    highest, keep = max(layers, key=list(net.layers).index), None if more else list(layers)[:1]
+    highest, keep = max(layers, key=list(net.layers).index), None if more else []
     winners = np.unique(np.concatenate([layer.image for layer in layers.values()]))
     size = photos_at_once(net, photo_shape(net, photos))
     runs = [winners[first : first + size] for first in range(0, len(winners), size)]
     total = sum(len(layer.image) for layer in layers.values())
     with tqdm(total=total, desc=progress, unit=" units", disable=progress is None) as bar:
-        for numbers, levels, _ in read_levels(net, photos, runs):
+        for numbers, levels, lost in read_levels(net, photos, runs):
+            check_none_lost(photos, lost)
             trace = net.forward(to_device(net.preprocessing.scaled(levels)), until=highest, keep=keep)
             for layer in layers.values():
                 bar.update(layer.draw(net, control, trace, numbers, levels))

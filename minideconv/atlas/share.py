@@ -58,7 +58,7 @@ def write_share(folder, path, maps: int = 12) -> Path:
             if row["layer"] == name:
                 row["maps"] = [n if n in kept else None for n in row["maps"]]
     inline = {name: data or data_uri(folder / name) for name, data in inline.items()}
-    whole = page(summary, [], inline, scripts).encode("utf-8")
+    whole = page(summary, inline, scripts).encode("utf-8")
     if len(whole) > LARGEST:
         advice = f"{len(whole) / 1e6:.0f} MB, more than {LARGEST / 1e6:.0f} MB; share fewer maps with --share-maps"
         raise ValueError(f"{path} is not written: it would have {advice}")
@@ -74,7 +74,7 @@ def _strongest(data, count) -> list[int]:
 
 
 def _faces(folder, data, kept) -> dict[str, str]:
-    """The faces of the maps that are kept, as one picture in place of those of all: {path: data URI}."""
+    """The faces of the maps that are kept, in as few pictures as hold them: {path: data URI}."""
     from PIL import Image
 
     side, made = data["faces"]["side"], {}
@@ -83,6 +83,8 @@ def _faces(folder, data, kept) -> dict[str, str]:
         if files:
             sheets = {n: np.asarray(Image.open(folder / files[n]).convert("RGB")) for n, _, _ in places}
             faces = [sheets[n][y * side : (y + 1) * side, x * side : (x + 1) * side] for n, y, x in places]
-            files[:] = files[:1]
-            made[files[0]] = data_uri(jpeg(mosaic(faces, FACES_ACROSS), quality=80), "jpg")
+            files[:] = files[: -(-len(kept) // FACES_A_FILE)]
+            for number, name in enumerate(files):
+                some = faces[number * FACES_A_FILE : (number + 1) * FACES_A_FILE]
+                made[name] = data_uri(jpeg(mosaic(some, FACES_ACROSS), quality=80), "jpg")
     return made

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from ..archives import Photos
 from ..encoding import jpeg
 from ..experiments.scan_files import differences, load_scan, merge_scans, resumed_scan, save_scan
 from ..experiments.scanning import Scan, new_scan, opened, photo_shape, rectified_maps
@@ -46,7 +47,7 @@ def write_atlas(net: Network, photos, out, layers: Sequence[str] | None = None, 
         lean: leave out the other rules and the controls.
         show_photos: False leaves out photos, patches and file names.
         merge: the files of all shards of a scan (`write_shard`), instead of scanning.
-        names: what photos are called that have no names of their own.
+        names: what photos are called; None takes the names of their files.
         progress: show bars;  report: told what happens, in lines.
     Returns:
         the folder, and what the scan found.
@@ -69,7 +70,8 @@ def write_atlas(net: Network, photos, out, layers: Sequence[str] | None = None, 
     found = _scanned(net, photos, start, earlier, out, merge, progress, report)
     for number, reason in found.skipped.items():
         report(f"skipped {photos.path(number)}: {reason}")
-    names = names or getattr(photos, "names", None) or [f"photo {number}" for number in range(len(photos))]
+    if names is None and isinstance(photos, Photos):
+        names = [re.split(r"[/\\]", name)[-1] for name in photos.names]
     with NewFolder(out, key) as new:
         _write(new, net, photos, found, options, names, progress, report)
     scan_path(out).unlink(missing_ok=True)
@@ -150,7 +152,7 @@ def _write(new: NewFolder, net, photos, found, options, names, progress, report)
     ]
     _write_rest(new, net, photos, found, layers, options)
     if shown:
-        new.write("data/photos.js", call("photos", photo_names(names, layers)))
+        new.write("data/photos.js", call("photos", photo_names(names, layers) if names else {}))
     _foretell(new, layers, shown, report)
     _write_layers(new, layers, shown, progress)
     del layers, pictures
@@ -209,7 +211,7 @@ def _write_rest(new: NewFolder, net, photos, found, layers, options) -> None:
     sections = {"photos": shown, "patches": shown, "more": not options["lean"]}
     about = summary(net, photos, found, layers, names, sections)
     new.write("data/summary.json", json.dumps(about, indent=1) + "\n")
-    new.write("index.html", page(about, layers))
+    new.write("index.html", page(about))
     new.write(".gitignore", "*\n")
     numbers = new.part / "tiles" / "atlas.npz"
     similar = {
@@ -222,7 +224,7 @@ def _write_rest(new: NewFolder, net, photos, found, layers, options) -> None:
 def photo_names(names: Sequence[str], layers: Sequence[Layer]) -> dict[str, str]:
     """{number: what the photo is called} of all photos that won something."""
     winners = np.unique(np.concatenate([layer.found.top.image.ravel() for layer in layers]))
-    return {str(number): re.split(r"[/\\]", names[number])[-1] for number in winners if number >= 0}
+    return {str(number): names[number] for number in winners if number >= 0}
 
 
 def safe_names(names) -> dict[str, str]:

@@ -19,7 +19,15 @@ from ..display import MID_GREY, display, display_many, display_scale, mosaic
 from ..encoding import png
 from ..network import Network, check_rule
 from ..sheets import PAGE, grid_sheet
-from .scanning import BATCH, TopActivations, opened, read_levels, top_activations
+from .scanning import (
+    TopActivations,
+    check_none_lost,
+    opened,
+    photo_shape,
+    photos_at_once,
+    read_levels,
+    top_activations,
+)
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -28,11 +36,12 @@ ACROSS = 3  # the paper's squares of three by three
 SHOWN_MAPS = 10  # in a notebook
 
 HOW_SHOWN = (
-    "Of each feature map: left, the projections of its strongest activation in each of the photos that excite it most "
-    "({rule} rule), strongest first, row by row; right, the patches that caused them, in the same places. Zero is "
+    "Of each feature map: the projections of its strongest activation in each of the photos that excite it most "
+    "({rule} rule), strongest first, row by row{beside}. Zero is "
     "mid-grey, positive brighter, negative darker, full contrast near the 99.5th percentile of the non-zero pixels of "
     "{scale}. A projection is shaped by the switches of its photo, not by the feature alone."
 )
+BESIDE = "; right, the patches that caused them, in the same places"
 
 
 class TopProjections(NamedTuple):
@@ -64,7 +73,7 @@ class TopProjections(NamedTuple):
 
 
 def projected_top(net: Network, photos, layer: str, channels: Sequence[int], top: TopActivations,
-                  rule: str = "deconvnet", *, batch_size: int = BATCH) -> TopProjections:  # fmt: skip
+                  rule: str = "deconvnet", *, batch_size: int | None = None) -> TopProjections:  # fmt: skip
     """Project the winners of some feature maps; only photos that won something go through the net again.
 
     Args:
@@ -82,8 +91,10 @@ def projected_top(net: Network, photos, layer: str, channels: Sequence[int], top
     image, row, column, value = (field[channels].ravel() for field in top)  # (K·k,)
     channel = np.repeat(channels, top.value.shape[1])
     winners, pixels, patches = np.unique(image[image >= 0]), None, None
+    batch_size = batch_size or photos_at_once(net, photo_shape(net, photos))
     runs = [winners[first : first + batch_size] for first in range(0, len(winners), batch_size)]
-    for numbers, levels, _ in read_levels(net, photos, runs):
+    for numbers, levels, lost in read_levels(net, photos, runs):
+        check_none_lost(photos, lost)
         x = to_device(net.preprocessing.scaled(levels))
         trace = net.forward(x, until=layer, keep=[layer] if rule == "deconvnet" else None)
         some = np.flatnonzero(np.isin(image, numbers))
@@ -125,7 +136,7 @@ def _checked_channels(layer, channels, count) -> np.ndarray:
 
 
 def shown_pixels(net: Network, pixels: np.ndarray, shared_scale: bool = False) -> list[np.ndarray]:
-    """Draw signed pictures (n, C, h, w) as `images.display` does, each by itself or on one scale: (h, w, 3)."""
+    """Draw signed pictures (n, C, h, w) as `display.display` does, each by itself or on one scale: (h, w, 3)."""
     order = net.preprocessing.display_order
     scale = display_scale(pixels) if shared_scale else None
     return [display(order(picture), scale) for picture in pixels]
@@ -203,7 +214,9 @@ def top_nine_sheet(net: Network, photos, layer: str, channels: Sequence[int], to
     pairs = [squares(net, projections, n, shared_scale=shared_scale) for n in range(len(channels))]
     noun = "unit" if len(net.output_shapes()[layer]) == 1 else "map"
     labels = [f"{noun} {channel} · {value_range(layer, top.value[channel])}" for channel in channels]
-    how = HOW_SHOWN.format(rule=rule, scale="all nine together" if shared_scale else "each projection by itself")
+    how = HOW_SHOWN.format(
+        rule=rule, beside=BESIDE, scale="all nine together" if shared_scale else "each projection by itself"
+    )
     return pairs_sheet(pairs, labels, f"{net.name}, {layer}: the strongest of {len(photos):,} photos", how)
 
 

@@ -89,12 +89,12 @@ def resumed_scan(net, photos, layers: Sequence[str], path, k: int = 9, *, batch_
 
     Args:
         net, photos, layers, k, batch_size, progress: as for `scan`.
-        path: of the scan file; one of other settings is written over.
+        path: of the scan file.
         shard: (i, n), scan only the i-th of n parts of the collection, counted from 1, in whole batches.
         note: told in one line where it goes on.
     Raises:
         KeyboardInterrupt: with a line that says how far it came, after writing it.
-        ValueError: as `scan`; or there is no such shard, or `path` cannot be written.
+        ValueError: as `scan`; there is no such shard, or `path` cannot be written or is a scan of other settings.
     """
     check_writable(path)
     start = new_scan(net, photos, layers, k, batch_size)
@@ -123,8 +123,7 @@ def _earlier(path) -> Scan:
 def _gone_on(earlier: Scan, start: Scan, path, note) -> Scan:
     different = differences(earlier.settings, start.settings)
     if different:
-        note(f"{path} is a scan of {different}; it is made anew")
-        return start
+        raise ValueError(f"{path} is a scan of {different}; delete it, or give another --out")
     note(f"{path} has {earlier.photos:,} photos already; going on")
     return earlier
 

@@ -152,15 +152,18 @@ def top_activations(net: Network, photos, layer: str, k: int = 9, *, batch_size:
     photos = opened(photos)
     found = scan(net, photos, [layer], k, batch_size=batch_size, progress=layer if progress else None)
     if found.skipped:
-        first = next(iter(found.skipped.values()))
-        warnings.warn(f"{len(found.skipped)} photos were skipped; the first: {first}", stacklevel=2)
+        first, why = next(iter(found.skipped.items()))
+        warnings.warn(f"{len(found.skipped)} photo(s) skipped; the first: {photos.path(first)} {why}", stacklevel=2)
     return found.layers[layer].top
 
 
 def opened(photos) -> Photos | np.ndarray:
     """Photos that were cropped already, (N, H, W, C) uint8, stay as they are; everything else becomes `Photos`."""
-    cropped = isinstance(photos, np.ndarray) and photos.ndim == 4
-    return photos if cropped or isinstance(photos, Photos) else Photos(photos)
+    if isinstance(photos, np.ndarray):
+        if photos.dtype != np.uint8 or photos.ndim != 4:
+            raise ValueError(f"photos are {photos.dtype} {photos.shape}; an array of them is uint8 (N, H, W, C)")
+        return photos
+    return photos if isinstance(photos, Photos) else Photos(photos)
 
 
 def photos_at_once(net: Network, input_shape, most: int = BATCH) -> int:
@@ -303,6 +306,12 @@ def read_levels(net: Network, photos, runs) -> Iterator[tuple[np.ndarray, np.nda
             else:  # without its path: a scan may be given away
                 skipped[number] = problem.replace(photos.path(number), "").strip()
         yield np.array(used, np.int64), levels[: len(used)], skipped
+
+
+def check_none_lost(photos, lost: dict[int, str]) -> None:
+    """Refuse to go on if photos that were scanned cannot be read any more."""
+    for number, why in lost.items():
+        raise ValueError(f"{photos.path(number)} has changed since it was scanned: it {why}")
 
 
 def photo_shape(net: Network, photos) -> tuple[int, int, int]:
