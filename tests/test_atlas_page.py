@@ -433,8 +433,12 @@ def test_the_theme_is_kept(page):
         assert page.get("#theme").text == f"theme: {text}"
         colours.append(page.get("body").value_of_css_property("background-color"))
     assert colours[0] != colours[1] and colours[3] == colours[0]
-    page.reload()
-    assert page.get("body").value_of_css_property("background-color") == colours[1]
+
+    def kept():
+        page.reload()
+        return page.get("body").value_of_css_property("background-color") == colours[1]
+
+    page.until(kept)  # what is stored may arrive a little later
     page.run("localStorage.clear()")
 
 
