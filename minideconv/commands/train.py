@@ -13,7 +13,8 @@ def add(commands) -> None:
     command = new_command(
         commands, "train", run, "train a net and keep a snapshot of every epoch",
         "minideconv train --data fashion-mnist --out run\n"
-        "  minideconv train --data cifar10 --epochs 18 --batch-size 64 --falling --crop-padding 2 --out run --resume",
+        "  minideconv train --data cifar10 --epochs 20 --batch-size 64 --learning-rate 0.02 --falling \\\n"
+        "    --crop-padding 2 --weight-decay 5e-4 --out run --resume",
     )  # fmt: skip
     command.add_argument("--model", choices=list(ZOO), metavar="NAME",
                          help=f"{', '.join(ZOO)}; by default zfnet28 or zfnet32, as the photos want")  # fmt: skip
