@@ -27,7 +27,8 @@ from minideconv.archives import Photos
 from minideconv.atlas.layer import Layer, encoded_maps
 from minideconv.atlas.pictures import picture_winners
 from minideconv.atlas.writer import scan_path
-from minideconv.experiments.scanning import photo_shape, read_levels, rectified_maps, scan
+from minideconv.experiments.reading import photo_shape, read_levels
+from minideconv.experiments.scanning import rectified_maps, scan
 
 LIMIT = 200  # photos of the second memory figure
 

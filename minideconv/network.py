@@ -110,12 +110,16 @@ class Network:
         Raises:
             ValueError: if the model file does not say how, or a photo cannot be used.
         """
-        if self.preprocessing is None:
-            advice = (
-                "write it into the model file: minideconv convert MODEL.npz NEW.npz --preprocess torchvision|caffe|FILE"
-            )
-            raise ValueError(f"{self.name} does not say how photos are prepared; {advice}")
+        self.check_prepares()
         return to_device(self.preprocessing(photos))
+
+    def check_prepares(self) -> None:
+        """Refuse a net that does not say how photos are prepared."""
+        if self.preprocessing is None:
+            advice = "minideconv convert MODEL.npz NEW.npz --preprocess torchvision|caffe|FILE"
+            raise ValueError(
+                f"{self.name} does not say how photos are prepared; write it into the model file: {advice}"
+            )
 
     def forward(self, x: Array, *, until: str | None = None, keep=None, rng=None) -> Trace:
         """Walk up the layers and record what each computed.

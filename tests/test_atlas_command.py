@@ -118,8 +118,14 @@ def test_ctrl_c_ends_in_one_line_and_the_same_command_goes_on(given, here, capsy
         (["nowhere"], "there is no file or folder nowhere; check the spelling"),
         (["{given}/empty"], "there is no photo in {given}/empty; looked for .jpg"),
         (["{given}/*.tif"], "there is no photo in {given}/*.tif"),
-        (["{given}/broken"], "not one of the 2 photos can be used; the first: is damaged or cut short"),
-        (["nowhere.jpg", "nothing.jpg"], "not one of the 2 photos can be used; the first: there is no file"),
+        (
+            ["{given}/broken"],
+            "not one of the 2 photos can be used; the first, {given}/broken/000.png: is damaged or cut short",
+        ),
+        (
+            ["nowhere.jpg", "nothing.jpg"],
+            "not one of the 2 photos can be used; the first, nothing.jpg: there is no file; check",
+        ),
         (["{photos}", "--layers", "relu9"], "small has no layer 'relu9'; it has conv1"),
         (["{photos}", "--shard", "0/3"], "there is no shard 0/3; shards count from 1/3 to 3/3"),
         (["{photos}", "--shard", "9/8"], "there is no shard 9/8; shards count from 1/8 to 8/8"),

@@ -13,7 +13,8 @@ from ..backend import to_numpy
 from ..display import mosaic
 from ..encoding import jpeg, png
 from ..experiments.feature_visualization import pairs_sheet, shown_pixels, strongest_maps, tiled
-from ..experiments.scanning import Scan, photo_shape
+from ..experiments.reading import photo_shape
+from ..experiments.scanning import Scan
 from ..layers import Conv2d
 from ..network import Network
 from ..sheets import PAGE
@@ -70,10 +71,10 @@ def finding(layers: Sequence[Layer]) -> str:
     if similar:
         (low, few), (high, many) = (pick(similar, key=lambda pair: pair[1]) for pick in (min, max))
         other = f"; in {low} it is {few:.2f}" if low != high else ""
-        shows = "shows the photo, its switches and the layers below more than the map" if many > 0.5 else "is the map's"
+        shows = f" In {high} a picture shows the photo, its switches and the layers below more than the map."
         return (
             f"At the same place of the same photo, the projection of another map of {high} has a rank correlation of "
-            f"{many:.2f} with the true one{other}. In {high} a picture {shows}."
+            f"{many:.2f} with the true one{other}.{shows if many > 0.5 else ''}"
         )
     dead, maps = sum(layer.dead for layer in layers), sum(len(layer.found.active) for layer in layers)
     return f"{dead:,} of {maps:,} maps are not active on any of the {layers[0].photos:,} photos."

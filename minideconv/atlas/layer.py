@@ -20,7 +20,7 @@ from ..network import Network
 from ..parallel import share
 from .encode import FACE, FACES_ACROSS, extension, face, map_sheet, pitch
 from .folder import NewFolder
-from .pictures import FIRST, MORE, LayerPictures
+from .pictures import FIRST, MORE, LayerPictures, other_map
 
 FACES_A_FILE = FACES_ACROSS**2
 ENCODED_AT_ONCE = 32  # maps
@@ -116,8 +116,8 @@ def _faces(pictures) -> bytes:
     return jpeg(mosaic(pictures, FACES_ACROSS), quality=60)
 
 
-def write_layer(new: NewFolder, layer: Layer, patches: bool, step: Callable[[], Any]) -> dict[str, Any]:
-    """Write the maps and numbers of one layer; returns what the page is told. `step` is called after each map."""
+def write_layer(new: NewFolder, layer: Layer, patches: bool, step: Callable[[], Any]) -> None:
+    """Write the maps and numbers of one layer; `step` is called after each map."""
     faces, patch_faces, variety, files = [], [], [], {"files": [], "patches": []}
 
     def flush():
@@ -142,7 +142,6 @@ def write_layer(new: NewFolder, layer: Layer, patches: bool, step: Callable[[], 
     data = layer_data(layer, patches, variety)
     data["faces"] = {"side": FACE, "columns": FACES_ACROSS, **files}
     new.write(f"data/{layer.file}.js", call("add", layer.name, data))
-    return data
 
 
 def call(function: str, *arguments) -> str:
@@ -178,7 +177,7 @@ def _map_data(layer, channel, variety, lowest) -> dict[str, Any]:
         "active": _short(layer.found.active[channel] / max(layer.photos, 1)),
         "bins": bins[first : last + 1].tolist(), "first": max(first - int(lowest), 0),
         "strength": _short(top.value[channel, 0]), "variety": _short(variety),
-        "other": (channel + maps // 2) % maps if similar and maps > 1 else None, "similar": similar,
+        "other": other_map(channel, maps) if similar and maps > 1 else None, "similar": similar,
     }  # fmt: skip
 
 

@@ -17,7 +17,8 @@ import numpy as np
 from ..backend import to_device
 from ..deconvnet import Patches, project_patches
 from ..display import MID_GREY, display_many, shrink
-from ..experiments.scanning import Scan, check_none_lost, photo_shape, photos_at_once, read_levels
+from ..experiments.reading import check_none_lost, photo_shape, photos_at_once, read_levels
+from ..experiments.scanning import Scan, highest
 from ..experiments.similarity import window_similarity
 from ..network import Network, with_random_weights
 from ..parallel import share
@@ -80,7 +81,7 @@ def picture_winners(net: Network, photos, found: Scan, folder: Path, *, more: bo
     kinds = FIRST + MORE if more else FIRST
     layers = {name: _LayerInWork(net, name, layer.top, folder, kinds, tile) for name, layer in found.layers.items()}
     control = with_random_weights(net) if more else None
-    highest, keep = max(layers, key=list(net.layers).index), None if more else []
+    last, keep = highest(net, list(layers)), None if more else []
     winners = np.unique(np.concatenate([layer.image for layer in layers.values()]))
     size = photos_at_once(net, photo_shape(net, photos))
     runs = [winners[first : first + size] for first in range(0, len(winners), size)]
@@ -88,13 +89,13 @@ def picture_winners(net: Network, photos, found: Scan, folder: Path, *, more: bo
     with tqdm(total=total, desc=progress, unit=" units", disable=progress is None) as bar:
         for numbers, levels, lost in read_levels(net, photos, runs):
             check_none_lost(photos, lost)
-            trace = net.forward(to_device(net.preprocessing.scaled(levels)), until=highest, keep=keep)
+            trace = net.forward(to_device(net.preprocessing.scaled(levels)), until=last, keep=keep)
             for layer in layers.values():
                 bar.update(layer.draw(net, control, trace, numbers, levels))
             for number, pixels in zip(numbers, levels):
                 if each_photo is not None:
                     each_photo(int(number), pixels)
-    return {name: layer.result() for name, layer in layers.items()}
+    return {name: layer.drawn for name, layer in layers.items()}
 
 
 class _LayerInWork:
@@ -134,10 +135,9 @@ class _LayerInWork:
             for rule in ("gradient", "guided"):
                 seen = project_patches(net, trace, self.layer, channel=channel, rule=rule, **places)
                 keep(rule, _pictures(net, seen.pixels, height, width))
-            other = (channel + self.maps // 2) % self.maps
             controls = {
                 "random": project_patches(control, trace, self.layer, channel=channel, **places),
-                "other": project_patches(net, trace, self.layer, channel=other, **places),
+                "other": project_patches(net, trace, self.layer, channel=other_map(channel, self.maps), **places),
             }
             for number, (kind, seen) in enumerate(controls.items()):
                 keep(kind, _pictures(net, seen.pixels, height, width))
@@ -164,8 +164,10 @@ class _LayerInWork:
             for _ in range(self.maps):
                 file.write(grey)
 
-    def result(self) -> LayerPictures:
-        return self.drawn
+
+def other_map(channel, maps: int):
+    """The map that is asked in place of `channel` as a control: the one half way round."""
+    return (channel + maps // 2) % maps
 
 
 def _pictures(net, pixels, height, width) -> np.ndarray:

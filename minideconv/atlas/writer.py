@@ -20,8 +20,9 @@ import numpy as np
 
 from ..archives import Photos
 from ..encoding import jpeg
+from ..experiments.reading import opened, photo_shape
 from ..experiments.scan_files import differences, load_scan, merge_scans, resumed_scan, save_scan
-from ..experiments.scanning import Scan, new_scan, opened, photo_shape, rectified_maps
+from ..experiments.scanning import Scan, new_scan, rectified_maps
 from ..network import Network
 from .folder import NewFolder, check_named, check_replaceable, is_up_to_date
 from .front import photo_digits, summary, write_card, write_filters, write_front

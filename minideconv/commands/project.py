@@ -29,11 +29,13 @@ def add(commands) -> None:
 def run(options) -> None:
     """Write a sheet for one photo and list its units."""
     from ..experiments.photo_projection import chosen_units, projection_sheet
+    from ..experiments.scanning import rectified_maps
     from ..sheets import check_image_path, save_image
 
     check_image_path(options.out)
     net = load_or_fetch(options.model)
-    layer = net.name_of(options.layer or _highest_relu(net))
+    usual = rectified_maps(net, net.input_shape)[-1] if net.input_shape else None  # where units still have a place
+    layer = net.name_of(options.layer or usual)
     trace = net.forward(net.preprocess([options.photo]), until=layer)
     units = chosen_units(trace, layer, options.top, options.channel, options.position)
     save_image(projection_sheet(net, trace, layer, units, options.rule), options.out)
@@ -42,13 +44,6 @@ def run(options) -> None:
         idle = "  not active" if value == 0 and isinstance(net.layers[layer], ReLU) else ""
         print(f"{channel:5d} {row:4d} {column:4d}  {value:.6g}{idle}")
     print(f"written: {options.out}")
-
-
-def _highest_relu(net) -> str | None:
-    """The last rectified maps of a net, where units still have a place; None for a net without any."""
-    shapes = net.output_shapes() if net.input_shape else {}
-    maps = [name for name, layer in net.layers.items() if isinstance(layer, ReLU) and len(shapes.get(name, ())) == 3]
-    return maps[-1] if maps else None
 
 
 def _position(text: str) -> tuple[int, int]:

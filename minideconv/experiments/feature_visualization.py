@@ -19,15 +19,8 @@ from ..display import MID_GREY, display, display_many, display_scale, mosaic
 from ..encoding import png
 from ..network import Network, check_rule
 from ..sheets import PAGE, grid_sheet
-from .scanning import (
-    TopActivations,
-    check_none_lost,
-    opened,
-    photo_shape,
-    photos_at_once,
-    read_levels,
-    top_activations,
-)
+from .reading import check_none_lost, opened, photo_shape, photos_at_once, read_levels
+from .scanning import TopActivations, top_activations
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -42,8 +42,7 @@ def projection_sheet(net: Network, trace: Trace, layer: str, units: Units, rule:
 
     Paper: Sec. 4, Fig. 2.
     """
-    if net.preprocessing is None:
-        raise ValueError(f"{net.name} does not say how photos are prepared, so none can be shown")
+    net.check_prepares()
     photo = net.preprocessing.restore(to_numpy(trace.input[..., int(units.image[0])]))
     patches = project_patches(
         net, trace, layer, image=units.image, channel=units.channel, row=units.row, column=units.column, rule=rule

@@ -9,9 +9,8 @@ Letters: N photos, C feature maps, H rows, W columns, k photos kept for each map
 
 from __future__ import annotations
 
-import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,9 +20,8 @@ from ..backend import Array, array_module, to_device, to_numpy
 from ..layers import ReLU
 from ..network import Network
 from ..weights import fingerprint
+from .reading import opened, photo_shape, photos_at_once, read_levels
 
-BATCH = 32  # photos that go through the net together, fewer if their maps need more than so many bytes
-BATCH_BYTES = 2**28
 SHOWN_MAPS, SHOWN_PLACES = 20, 3  # in a notebook
 EDGES = 2.0 ** (np.arange(-20, 41) / 2)  # of the histograms' bins, half an octave each, from 0.001 to a million
 
@@ -124,14 +122,15 @@ def scan(net: Network, photos, layers: Sequence[str], k: int = 9, *, batch_size:
                 save(done)
             bar.update(len(some))
     if done.done.all():  # one shard of many may well hold nothing of use
-        check_any(done)
+        check_any(done, photos)
     return done
 
 
-def check_any(done: Scan) -> None:
-    """Refuse a scan in which not one photo could be used."""
+def check_any(done: Scan, photos=None) -> None:
+    """Refuse a scan in which not one photo could be used; `photos` tell the name of the first."""
     if not done.photos:
-        raise ValueError(f"not one of the {len(done.skipped)} photos can be used; the first: {done.skipped[0]}")
+        first = "the first" if photos is None else f"the first, {photos.path(0)}"
+        raise ValueError(f"not one of the {len(done.skipped)} photos can be used; {first}: {done.skipped[0]}")
 
 
 def top_activations(net: Network, photos, layer: str, k: int = 9, *, batch_size: int | None = None,
@@ -153,22 +152,8 @@ def top_activations(net: Network, photos, layer: str, k: int = 9, *, batch_size:
     found = scan(net, photos, [layer], k, batch_size=batch_size, progress=layer if progress else None)
     if found.skipped:
         first, why = next(iter(found.skipped.items()))
-        warnings.warn(f"{len(found.skipped)} photo(s) skipped; the first: {photos.path(first)} {why}", stacklevel=2)
+        warnings.warn(f"{len(found.skipped)} photo(s) skipped; the first, {photos.path(first)}: {why}", stacklevel=2)
     return found.layers[layer].top
-
-
-def opened(photos) -> Photos | np.ndarray:
-    """Photos that were cropped already, (N, H, W, C) uint8, stay as they are; everything else becomes `Photos`."""
-    if isinstance(photos, np.ndarray):
-        if photos.dtype != np.uint8 or photos.ndim != 4:
-            raise ValueError(f"photos are {photos.dtype} {photos.shape}; an array of them is uint8 (N, H, W, C)")
-        return photos
-    return photos if isinstance(photos, Photos) else Photos(photos)
-
-
-def photos_at_once(net: Network, input_shape, most: int = BATCH) -> int:
-    """How many photos of a shape (C, H, W) go through a net together; it depends on sizes alone, so results do not."""
-    return min(max(BATCH_BYTES // (4 * sum(map(math.prod, net.output_shapes(input_shape).values()))), 1), most)
 
 
 def rectified_maps(net: Network, input_shape) -> list[str]:
@@ -212,7 +197,7 @@ def _one_batch(net, scan, batch, used, levels, skipped) -> Scan:
     done[batch] = True
     if len(used):
         x = to_device(net.preprocessing.scaled(levels))
-        trace = net.forward(x, until=_highest(net, scan.layers), keep=list(scan.layers))
+        trace = net.forward(x, until=highest(net, scan.layers), keep=list(scan.layers))
     for layer, before in scan.layers.items():
         if len(used):
             best = _best_positions(trace[layer], used)
@@ -223,7 +208,8 @@ def _one_batch(net, scan, batch, used, levels, skipped) -> Scan:
     return Scan(scan.settings, layers, done, skipped)
 
 
-def _highest(net, layers) -> str:
+def highest(net: Network, layers: Sequence[str]) -> str:
+    """The last of some layers on the way up."""
     return max(layers, key=list(net.layers).index)
 
 
@@ -274,56 +260,3 @@ def _strongest(found: TopActivations, channels: int, k: int) -> TopActivations:
     # lexsort takes its last key first, and puts NaN at the end
     order = np.lexsort((found.column, found.row, found.image, -found.value), axis=1)[:, :k]
     return TopActivations(*(np.take_along_axis(field, order, axis=1) for field in found))
-
-
-# ------------------------------------------------------------------------------------------------ reading photos
-
-
-def read_levels(net: Network, photos, runs) -> Iterator[tuple[np.ndarray, np.ndarray, dict[int, str]]]:
-    """Read some photos run by run, as the net sees them before scaling.
-
-    Args:
-        photos: `Photos`, or (N, H, W, C) uint8;  runs: lists of numbers.
-    Yields:
-        for each run the numbers (n,) that could be used, their levels (n, H, W, C) uint8, and {number: why not}.
-    """
-    if isinstance(photos, np.ndarray):
-        for run in runs:
-            yield np.asarray(run), photos[run], {}
-        return
-    channels, *size = photo_shape(net, photos)
-    size = (*size, channels)
-    read = photos.map(net.preprocessing.levels, [int(number) for run in runs for number in run])
-    for run in runs:
-        used, levels, skipped = [], np.empty((len(run), *size), np.uint8), {}
-        for _ in run:
-            number, pixels, problem = next(read)
-            if problem is None and pixels.shape != size:
-                problem = f"is {pixels.shape[0]} x {pixels.shape[1]} pixels, not {size[0]} x {size[1]}"
-            if problem is None:
-                levels[len(used)] = pixels
-                used.append(number)
-            else:  # without its path: a scan may be given away
-                skipped[number] = problem.replace(photos.path(number), "").strip()
-        yield np.array(used, np.int64), levels[: len(used)], skipped
-
-
-def check_none_lost(photos, lost: dict[int, str]) -> None:
-    """Refuse to go on if photos that were scanned cannot be read any more."""
-    for number, why in lost.items():
-        raise ValueError(f"{photos.path(number)} has changed since it was scanned: it {why}")
-
-
-def photo_shape(net: Network, photos) -> tuple[int, int, int]:
-    """(C, H, W) of the photos as the net sees them.
-
-    Raises:
-        ValueError: if the model file does not say it.
-    """
-    if net.preprocessing is None:
-        raise ValueError(f"{net.name} does not say how photos are prepared; set net.preprocessing")
-    size = photos.shape[1:3] if isinstance(photos, np.ndarray) else net.preprocessing.crop
-    size = size or (net.input_shape and net.input_shape[1:])
-    if not size:
-        raise ValueError(f"{net.name} does not say how large its photos are; set net.preprocessing with a crop")
-    return (len(net.preprocessing.channels), *((size, size) if isinstance(size, int) else size))

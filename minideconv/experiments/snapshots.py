@@ -22,7 +22,7 @@ from ..images import Preprocessing
 from ..network import Network
 from ..official import has_fashion_mnist
 from ..weights import describe, load_model
-from .scanning import photos_at_once
+from .reading import photos_at_once
 
 PAPER_EPOCHS = (1, 2, 5, 10, 20, 30, 40, 64)
 MOST_EPOCHS = 8  # where the paper's do not fit
@@ -157,8 +157,7 @@ def check_nets_and_photos(function: str, nets: Sequence[Network], photos: np.nda
     if getattr(photos, "dtype", None) != np.uint8 or photos.ndim != 4 or not photos.size:
         found = f"{photos.dtype} {photos.shape}" if hasattr(photos, "shape") else type(photos).__name__
         raise ValueError(f"{function}: photos is {found}; expected uint8 (N, H, W, C), as probe_photos gives")
-    if nets[0].preprocessing is None:
-        raise ValueError(f"{function}: {nets[0].name} does not say how photos are prepared; set net.preprocessing")
+    nets[0].check_prepares()
 
 
 def _opened(source):
