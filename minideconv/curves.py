@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 
-from .files import write_whole
+from .figures import new_figure
+from .files import write_table, write_whole
 from .training import COLUMNS, Progress
 
 
 def save_curve_table(path, progress: Progress) -> None:
     """Write one row an epoch as CSV: the columns of `training.COLUMNS`; errors are shares."""
-    _save_rows(path, [COLUMNS, *progress.curve])
+    write_table(path, [COLUMNS, *progress.curve])
 
 
 def save_confusion_table(path, confusion, classes: list[str]) -> None:
     """Write a confusion matrix (classes, classes) as CSV: a row for each true class, a column for each predicted."""
     rows = [[name, *counts] for name, counts in zip(classes, confusion.tolist())]
-    _save_rows(path, [["true \\ predicted", *classes], *rows])
+    write_table(path, [["true \\ predicted", *classes], *rows])
 
 
 def save_curve_picture(path, progress: Progress, title: str = "") -> None:
     """Draw loss and errors against epochs as a PNG."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     columns = dict(zip(COLUMNS, zip(*progress.curve)))
-    figure = Figure(figsize=(8, 3.6), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(8, 3.6)
     loss, error = figure.subplots(1, 2)
     loss.plot(columns["epoch"], columns["train_loss"], "o-", color="tab:blue", label="training, dropout on")
     error.plot(columns["epoch"], _percent(columns["train_error"]), "o-", color="tab:blue", label="training, dropout on")
@@ -41,13 +36,6 @@ def save_curve_picture(path, progress: Progress, title: str = "") -> None:
     figure.suptitle(title)
     with write_whole(path) as file:
         figure.savefig(file, format="png")
-
-
-def _save_rows(path, rows):
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows(rows)
-    with write_whole(path) as file:
-        file.write(text.getvalue().encode())
 
 
 def _percent(shares):

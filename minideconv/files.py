@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import zipfile
 from contextlib import contextmanager
@@ -32,6 +34,14 @@ def write_whole(path):
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def write_table(path, rows) -> None:
+    """Write rows of cells as CSV, whole or not at all."""
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    with write_whole(path) as file:
+        file.write(text.getvalue().encode())
 
 
 def check_writable(path) -> None:

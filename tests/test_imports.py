@@ -15,7 +15,7 @@ ORDER = (  # a file may import from the lines above its own; files of one folder
     ("parallel",),
     ("functional",),
     ("files",),
-    ("photos", "display", "encoding"),
+    ("photos", "display", "encoding", "figures"),
     ("archives", "downloads"),
     ("layers", "images"),
     ("summary",),

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from ..layers import RULES
-from .shared import new_command, note
+from .shared import free_folder, new_command, note
 
 
 def add(commands) -> None:
@@ -40,7 +39,7 @@ def run(options) -> None:
     from ..experiments.snapshots import choose_epochs, load_snapshots, probe_photos, snapshots
     from ..sheets import save_image
 
-    out = _free_folder(options.out)
+    out = free_folder(options.out)
     paths = dict(snapshots(options.snapshots))
     epochs = choose_epochs(paths, options.epochs)
     if len(epochs) < 2:
@@ -65,15 +64,6 @@ def run(options) -> None:
     save_movement_picture(out / "movement.png", measured, epochs, f"{nets[0].name}: how far features still move")
     print(f"how far features moved between epochs (1 - correlation)\n{movement_table(measured, epochs)}")
     print(f"written: {', '.join([*(f'{layer}.png' for layer in sheets), 'movement.csv', 'movement.png'])} in {out}")
-
-
-def _free_folder(out) -> Path:
-    """Refuse, before any work is done, a path that cannot become a folder."""
-    out = Path(out).expanduser()
-    for place in (out, *out.parents):
-        if place.exists() and not place.is_dir():
-            raise ValueError(f"cannot write into {out}: {place} is a file; give a folder")
-    return out
 
 
 def _rectifiers(net) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 
 def new_command(commands, name, run, summary, example) -> argparse.ArgumentParser:
@@ -33,6 +34,24 @@ def load_or_fetch(model):
         note(f"{model} is not in the cache; fetching its published weights (once)")
         bring(model, report=note)
     return load_model(model)
+
+
+def free_folder(out) -> Path:
+    """Refuse, before any work is done, a path that cannot become a folder."""
+    out = Path(out).expanduser()
+    for place in (out, *out.parents):
+        if place.exists() and not place.is_dir():
+            raise ValueError(f"cannot write into {out}: {place} is a file; give a folder")
+    return out
+
+
+def save_all(result, folder: Path, name: str) -> None:
+    """Write an experiment's picture, table and arrays into a folder, which is created, and say so."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [f"{name}{ending}" for ending in (".png", ".csv", ".npz")]
+    for file in files:
+        result.save(folder / file)
+    print(f"written: {', '.join(files)} in {folder}")
 
 
 def note(text: str) -> None:

@@ -6,8 +6,6 @@ a map, not how strongly all of them do. Letters: N photos, C feature maps, L lay
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -15,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..backend import Array, array_module, to_numpy
-from ..files import write_whole
+from ..figures import new_figure
+from ..files import write_table, write_whole
 from ..layers import Linear, ReLU
 from ..network import Network
 from .snapshots import check_nets_and_photos, photo_batches
@@ -168,16 +167,13 @@ def movement_table(measured: Movement, epochs: Sequence[int]) -> str:
 
 def save_movement_table(path, measured: Movement, epochs: Sequence[int]) -> None:
     """Write one row for each layer and epoch as CSV, see `COLUMNS`; what cannot be said is left empty."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(COLUMNS)
+    table = [COLUMNS]
     for number, layer in enumerate(measured.layers):
         steps = ["", *map(_cell, measured.step[number])]
         rows = zip(epochs, steps, map(_cell, measured.remaining[number]), measured.constant[number])
         for epoch, step, remaining, constant in rows:
-            writer.writerow([layer, epoch, step, remaining, measured.channels[number], constant])
-    with write_whole(path) as file:
-        file.write(text.getvalue().encode())
+            table.append([layer, epoch, step, remaining, measured.channels[number], constant])
+    write_table(path, table)
 
 
 def _steps(epochs) -> list[str]:
@@ -191,11 +187,8 @@ def _cell(value) -> str:
 def save_movement_picture(path, measured: Movement, epochs: Sequence[int], title: str = "") -> None:
     """Draw both distances against epochs as a PNG, a line for each layer, low layers dark."""
     import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9.5, 4), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(9.5, 4)
     between, left = figure.subplots(1, 2)
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(measured.layers)))
     for layer, step, remaining, colour in zip(measured.layers, measured.step, measured.remaining, colours):
