@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from .images import CAFFE, TORCHVISION
 from .layers import Conv2d, Dropout, Flatten, Linear, LocalResponseNorm, MaxPool2d, ReLU
+from .miniatures import MINIATURES
 from .network import Network
 
 
@@ -212,6 +213,7 @@ ZOO = {  # name: (table, (C, H, W) of its input, how photos are prepared where t
     "vgg19": (vgg19, (3, 224, 224), TORCHVISION),
     "zfnet32": (zfnet32, (3, 32, 32), None),
     "zfnet28": (zfnet28, (1, 28, 28), None),
+    **{name: (table, (3, 32, 32), None) for name, table in MINIATURES.items()},
 }
 
 

@@ -18,7 +18,7 @@ ORDER = (  # a file may import from the lines above its own; files of one folder
     ("photos", "display", "encoding", "figures"),
     ("archives", "downloads"),
     ("layers", "images"),
-    ("summary",),
+    ("summary", "miniatures"),
     ("network",),
     ("windows",),
     ("models", "deconvnet"),

@@ -28,7 +28,9 @@ def test_every_table_fits_its_input(name):
     assert len(list(shapes.values())[-1]) == 1
 
 
-@pytest.mark.parametrize("name", [name for name in models.ZOO if not name.startswith(("vgg", "zfnet_large"))])
+@pytest.mark.parametrize(
+    "name", [name for name in models.ZOO if not name.startswith(("vgg", "zfnet_large", "alexnet8_", "zfnet8"))]
+)
 def test_the_shapes_in_the_comments_are_true(name):
     table, input_shape, _ = models.ZOO[name]
     shapes = empty(table(), input_shape).output_shapes()
