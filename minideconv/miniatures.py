@@ -14,8 +14,8 @@ def alexnet8(first=(7, 2), middle=(48, 48, 32), dense=(256, 256)):
     """Five convolutions and three fully connected layers, 10 classes.
 
     Args:
-        first: side and stride of conv1's filters, in pixels. Its stride times conv2's is 2, as AlexNet's (4 · 1) and the
-            paper's (2 · 2) are both 4, so that all layers from conv2 on see maps of the same size.
+        first: side and stride of conv1's filters, in pixels. Its stride times conv2's is 2, as AlexNet's (4 · 1) and
+            the paper's (2 · 2) are both 4, so that all layers from conv2 on see maps of the same size.
         middle: feature maps of conv3, conv4, conv5; 0 leaves a layer out.
         dense: units of fc6, fc7; 0 leaves a layer out.
     """

@@ -9,7 +9,7 @@ def add(commands) -> None:
     command = new_command(
         commands, "sizes", run, "what layers and widths of a net are worth: train it without them (Table 3)",
         "minideconv sizes --data cifar10 --out sizes\n"
-        "  minideconv sizes --data cifar10 --nets alexnet8 alexnet8_no67 --seeds 5 --limit 50000 --epochs 20 --out sizes",
+        "  minideconv sizes --data cifar10 --nets alexnet8 zfnet8 --seeds 5 --limit 50000 --out all-photos",
     )  # fmt: skip
     command.add_argument("--data", required=True, help="cifar10, or class folders or a zip of photos of 32 x 32 pixels")
     command.add_argument("--nets", nargs="+", metavar="NAME", help="nets of the zoo (default: the nine of Table 3)")

@@ -1,14 +1,15 @@
 """Table 3: what does a net lose when layers are taken away, and what does it gain when they grow?
 
-    model_sizes(["alexnet8", "alexnet8_no34"], data, test, folder="sizes")  ->  ModelSizes  ->  .test_error (nets, seeds)
+    model_sizes(["alexnet8", "alexnet8_no34"], data, test, "sizes")  ->  ModelSizes  ->  .test_error (nets, seeds)
 
-Every net is trained in the same way from several seeds. Each run has a folder of its own, so that what is finished is not
-trained again, and what was stopped goes on.
+Every net is trained in the same way from several seeds. Each run has a folder of its own, so that what is finished is
+not trained again, and what was stopped goes on.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -137,7 +138,7 @@ def one_run(name: str, data: Dataset, test: Dataset, folder: Path, settings: Set
     net = build(name, seed=settings.seed)
     optimizer = SGD(net, learning_rate=learning_rate, weight_decay=WEIGHT_DECAY)
     if progress:
-        print(f"{name}, seed {settings.seed}")
+        print(f"{name}, seed {settings.seed}", file=sys.stderr)
     run = train(net, data, settings=settings, optimizer=optimizer, checkpoint=folder / "checkpoint.npz", resume=True,
                 progress=progress)  # fmt: skip
     save_model(net, folder / "model.npz")
