@@ -8,6 +8,7 @@ from . import functional
 from .atlas import Atlas, atlas
 from .backend import array_module, to_device, to_numpy
 from .deconvnet import Patches, Projection, Units, project, project_patches, strongest
+from .experiments.feature_analysis import Transfer, transfer
 from .experiments.scanning import TopActivations, top_activations
 from .network import Network, Trace
 from .weights import load_model, save_model
@@ -20,6 +21,7 @@ __all__ = [
     "Projection",
     "TopActivations",
     "Trace",
+    "Transfer",
     "Units",
     "array_module",
     "atlas",
@@ -32,4 +34,5 @@ __all__ = [
     "to_device",
     "to_numpy",
     "top_activations",
+    "transfer",
 ]

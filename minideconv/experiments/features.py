@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -127,6 +128,8 @@ class Features:
         from tqdm import tqdm
 
         self.folder.mkdir(parents=True, exist_ok=True)
+        if progress:
+            tqdm.write(f"features are kept in {self.folder}, which may be deleted at any time", file=sys.stderr)
         if self._file("skipped.json").exists():
             self.skipped = {int(key): why for key, why in json.loads(self._file("skipped.json").read_text()).items()}
         missing = [layer for layer in self.layers if not (self._kernel(layer).exists() and self._kept(layer))]
