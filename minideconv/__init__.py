@@ -8,6 +8,8 @@ from . import functional
 from .atlas import Atlas, atlas
 from .backend import array_module, to_device, to_numpy
 from .deconvnet import Patches, Projection, Units, project, project_patches, strongest
+from .experiments.correspondence import Correspondence
+from .experiments.correspondence_analysis import correspond
 from .experiments.feature_analysis import Transfer, transfer
 from .experiments.scanning import TopActivations, top_activations
 from .network import Network, Trace
@@ -16,6 +18,7 @@ from .weights import load_model, save_model
 __version__ = "0.1.0"
 __all__ = [
     "Atlas",
+    "Correspondence",
     "Network",
     "Patches",
     "Projection",
@@ -25,6 +28,7 @@ __all__ = [
     "Units",
     "array_module",
     "atlas",
+    "correspond",
     "functional",
     "load_model",
     "project",

@@ -85,6 +85,23 @@ class Preprocessing:
         levels = np.asarray(self.crop_photo(photo))
         return levels[..., None] if levels.ndim == 2 else levels
 
+    def box_in_crop(self, box, height: int, width: int) -> tuple[float, float, float, float]:
+        """Where a box of a photo lies in what the network sees of it; not clipped, not rounded.
+
+        Args:
+            box: (top, left, bottom, right) in pixels of the photo, upright;  height, width: the photo's.
+        Returns:
+            the same in pixels of the network's input; beyond it where the crop leaves something out.
+
+        >>> TORCHVISION.box_in_crop((0, 0, 150, 400), 300, 400)  # becomes 256 x 341, of which 224 x 224 are cut
+        (-16.0, -58.0, 112.0, 283.0)
+        """
+        rows, columns = self._resized(height, width)
+        y, x = self._corner(rows, columns)
+        top, left, bottom, right = box
+        down, across = rows / height, columns / width
+        return top * down - y, left * across - x, bottom * down - y, right * across - x
+
     def __call__(self, photos: Photo | list[Photo] | tuple[Photo, ...]) -> np.ndarray:
         """Turn photos into the array the network takes.
 
@@ -183,9 +200,14 @@ class Preprocessing:
                 f"crop_photo: {photo_name(photo)} is {_size_text(image)} (height x width){resized}, smaller than the "
                 f"crop of {height} x {width}; use a larger photo, set resize, or a smaller crop"
             )
-        # As torchvision: Python's round, halves to the even neighbour.
-        top, left = round((image.height - height) / 2), round((image.width - width) / 2)
+        top, left = self._corner(image.height, image.width)
         return left, top, left + width, top + height
+
+    def _corner(self, height: int, width: int) -> tuple[int, int]:
+        """The top left corner of the crop in a resized photo, as torchvision: Python's round, halves to even."""
+        crop = (height, width) if self.crop is None else self.crop
+        rows, columns = (crop, crop) if isinstance(crop, int) else crop
+        return round((height - rows) / 2), round((width - columns) / 2)
 
     @staticmethod
     def _per_channel(numbers, x: np.ndarray) -> np.ndarray:
