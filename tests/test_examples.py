@@ -1,6 +1,7 @@
 """Every example runs, on a tiny input."""
 
 import importlib.util
+import json
 from pathlib import Path
 
 import numpy as np
@@ -30,3 +31,16 @@ def test_training_examples_write_what_they_say(tmp_path, capsys, name, shape):
     assert written == {"model.npz", "checkpoint.npz", "curve.csv", "curve.png", "snapshots"}
     assert load_model(tmp_path / "run" / "model.npz").classes == data.classes
     assert "test error " in capsys.readouterr().out
+
+
+def test_the_correspondence_example_writes_both_crops(tmp_path, capsys):
+    from small import colour_net, levels, photo_folder
+    from test_correspondence import MARKS
+
+    photos = photo_folder(tmp_path / "photos", levels(3))
+    (tmp_path / "marks.json").write_text(json.dumps(MARKS))
+    layers, out = ["relu1", "relu3"], tmp_path / "out"
+    example("correspondence").main(colour_net(), photos, tmp_path / "marks.json", layers, draws=2, out=out)
+    kinds = {f"{crop}{ending}" for crop in ("photo", "object") for ending in (".png", ".csv", ".npz")}
+    assert {path.name for path in out.iterdir()} == kinds
+    assert capsys.readouterr().out.count("the paper's Δ") == 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ..figures import figure_png
+from ..files import write_whole
 from .shared import add_model_option, free_folder, load_or_fetch, new_command, note, save_all
 
 
@@ -32,7 +34,7 @@ def add(commands) -> None:
 def run(options) -> None:
     """Hide the parts and random places, print the table beside the paper's, and write picture, table and arrays."""
     from ..experiments.correspondence_analysis import correspond
-    from ..experiments.part_marks import load_marks
+    from ..experiments.part_marks import draw_marks, load_marks, place_marks
 
     out = free_folder(options.out)
     marks = load_marks(options.marks)
@@ -44,3 +46,6 @@ def run(options) -> None:
     )
     print(found.table())
     save_all(found, out, "correspondence")
+    with write_whole(out / "marks.png") as file:
+        file.write(figure_png(draw_marks(net, place_marks(net, photos, marks, options.crop))))
+    print(f"the photos with their boxes: {out / 'marks.png'}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -122,7 +123,7 @@ class Correspondence(Result):
         panels = figure.subplots(len(MEASURES), count + 1, squeeze=False)
         for m, measure in enumerate(MEASURES):
             for n, layer in enumerate(self.layers):
-                panels[m, n].set(title=layer, ylabel=SAID[measure].replace(", ", ",\n") if n == 0 else "")
+                panels[m, n].set(title=layer, ylabel=fill(SAID[measure], 28) if n == 0 else "")
                 self._draw_panel(panels[m, n], m, n)
         for axes, layer in zip(panels[:, -1], PAPER):
             _draw_paper(axes, layer)
@@ -146,7 +147,7 @@ class Correspondence(Result):
             means = values.mean(axis=-1)
             _draw_points(axes, x, means.mean(axis=-1), values.std(axis=(1, 2)), colour, place)
             axes.errorbar(x, means.mean(axis=-1), means.std(axis=-1), fmt="none", ecolor=colour, elinewidth=4)
-        _finish(axes, self.parts)
+        _finish(axes, self.parts, from_zero=MEASURES[m] != "changed")  # all of these are near 1
 
 
 def _paper_rows() -> Iterator[Sequence]:
@@ -174,8 +175,8 @@ def _draw_points(axes, x, mean, deviation, colour, label, marker="o") -> None:
     axes.errorbar(x, mean, deviation, fmt=marker, color=colour, markersize=4, elinewidth=0.8, label=label)
 
 
-def _finish(axes, parts) -> None:
+def _finish(axes, parts, from_zero: bool = True) -> None:
     axes.set_xticks(range(len(parts)), parts, fontsize=8)
-    axes.set(xlim=(-0.5, len(parts) - 0.5), ylim=(0, None))
+    axes.set(xlim=(-0.5, len(parts) - 0.5), **({"ylim": (0, None)} if from_zero else {}))
     axes.tick_params(axis="y", labelsize=8)
     axes.grid(axis="y", alpha=0.3)

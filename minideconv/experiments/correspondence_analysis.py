@@ -70,6 +70,8 @@ def correspond(net: Network, photos, marks, layers: Sequence[str] | None = None,
     layers = _layers(net, layers)
     if draws < 1:
         raise ValueError(f"draws is {draws}; draw random places once at least")
+    if seed < 0:
+        raise ValueError(f"seed is {seed}; use 0 or more")
     marks = load_marks(marks)
     if len(marks) < 2:
         raise ValueError(f"only {next(iter(marks))} is marked; correspondence compares two photos at least")

@@ -14,14 +14,18 @@ import math
 from collections.abc import Mapping
 from numbers import Real
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ..archives import Photos
+from ..figures import new_figure
 from ..images import Preprocessing
 from ..network import Network
 from .reading import photo_shape
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Box = tuple[float, float, float, float]
 CROPS = ("photo", "object")
@@ -101,6 +105,32 @@ def place_marks(net: Network, photos, marks: Mapping[str, Marks], crop: str = "p
         raise ValueError(f"photos of different sizes, {' and '.join(sizes[:3])} pixels; give a net that crops them")
     x = net.preprocessing.scaled(np.stack(levels))
     return MarkedPhotos(list(marks), parts, x, np.array(boxes).transpose(1, 0, 2), np.array(objects))
+
+
+def draw_marks(net: Network, marked: MarkedPhotos) -> Figure:
+    """The photos as the net sees them, with their boxes, to look whether they are where they should be."""
+    import matplotlib
+
+    count = len(marked.names)
+    columns = min(count, 4)
+    figure = new_figure(3 * columns, 3.2 * -(-count // columns) + 0.6)
+    colours = matplotlib.colormaps["tab10"](range(len(marked.parts)))
+    for n, axes in enumerate(figure.subplots(-(-count // columns), columns, squeeze=False).flat):
+        axes.axis("off")
+        if n < count:
+            axes.imshow(net.preprocessing.restore(marked.x[..., n]))
+            axes.set_title(marked.names[n], fontsize=7)
+            _outline(axes, marked.objects[n], "white", "object")
+            for part, box, colour in zip(marked.parts, marked.boxes[:, n], colours):
+                _outline(axes, box, colour, part)
+    handles = figure.axes[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=len(marked.parts) + 1, facecolor="lightgrey")
+    return figure
+
+
+def _outline(axes, box, colour, label) -> None:
+    top, left, bottom, right = box - 0.5  # a pixel's middle is where imshow counts it
+    axes.plot([left, right, right, left, left], [top, top, bottom, bottom, top], color=colour, label=label)
 
 
 # ------------------------------------------------------------------------------------------------------------- reading
