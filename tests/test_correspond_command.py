@@ -59,6 +59,12 @@ def test_the_net_may_be_shown_the_object_alone_and_seeds_reproduce(folder, tmp_p
     assert a == b != c
 
 
+def test_the_control_is_the_same_net_with_weights_that_mean_nothing(folder, tmp_path, capsys):
+    given = ["correspond", folder / "photos", "--marks", folder / "marks.json", "--model", folder / "net.npz"]
+    assert run(*given, "--draws", "1", "--random-weights", "--out", tmp_path) == 0
+    assert capsys.readouterr().out.startswith("small with random weights: ")
+
+
 def marks(change):
     found = copy.deepcopy(MARKS)
     change(found)

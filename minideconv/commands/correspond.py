@@ -27,6 +27,9 @@ def add(commands) -> None:
         help="show the net the middle of the photo, as always, or a square around the object (default: photo)",
     )  # fmt: skip
     command.add_argument(
+        "--random-weights", action="store_true", help="the control: the same layers, with weights that mean nothing"
+    )
+    command.add_argument(
         "--out", default="correspondence", metavar="FOLDER", help="is created (default: correspondence)"
     )
 
@@ -35,10 +38,12 @@ def run(options) -> None:
     """Hide the parts and random places, print the table beside the paper's, and write picture, table and arrays."""
     from ..experiments.correspondence_analysis import correspond
     from ..experiments.part_marks import draw_marks, load_marks, place_marks
+    from ..network import with_random_weights
 
     out = free_folder(options.out)
     marks = load_marks(options.marks)
     net = load_or_fetch(options.model)
+    net = with_random_weights(net) if options.random_weights else net
     note(f"{len(marks)} photos are marked")
     photos = options.photos[0] if len(options.photos) == 1 else options.photos
     found = correspond(

@@ -130,7 +130,9 @@ def draw_marks(net: Network, marked: MarkedPhotos) -> Figure:
 
 def _outline(axes, box, colour, label) -> None:
     top, left, bottom, right = box - 0.5  # a pixel's middle is where imshow counts it
-    axes.plot([left, right, right, left, left], [top, top, bottom, bottom, top], color=colour, label=label)
+    axes.plot(
+        [left, right, right, left, left], [top, top, bottom, bottom, top], color=colour, label=label, clip_on=False
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------- reading
