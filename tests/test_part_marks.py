@@ -165,3 +165,17 @@ def test_a_part_beside_the_crop_is_refused_and_the_object_crop_named(photos):
 def test_there_are_two_crops(photos):
     with pytest.raises(ValueError, match="crop is 'head'; use one of photo, object"):
         place_marks(colour_net(), photos, load_marks(MARKS), "head")
+
+
+def test_a_photo_that_cannot_be_read_is_named(photos):
+    (photos / "001.png").write_bytes((photos / "001.png").read_bytes()[:60])
+    with pytest.raises(ValueError, match=r"001\.png is damaged or cut short"):
+        place_marks(colour_net(), photos, load_marks(MARKS))
+
+
+def test_photos_have_one_size_where_the_net_does_not_crop(photos):
+    net = colour_net()
+    net.preprocessing = preparation(size=None)
+    Image.fromarray(levels(1, (14, 12))[0]).save(photos / "001.png")
+    with pytest.raises(ValueError, match="photos of different sizes, 12 x 12 and 14 x 12 pixels"):
+        place_marks(net, photos, load_marks(MARKS))
