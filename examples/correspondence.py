@@ -5,9 +5,9 @@ photos of dogs by boxes; the photos are not ours to give away. Put those it name
 zip) PHOTOS, or mark your own. About a minute on 2 quiet cores. Writes into the folder `correspondence`, once for the
 photos as AlexNet sees them and once for the heads alone: a table, a chart and the arrays.
 
-Expected: of all units, as the paper counts, hiding a part of relu5 is no more alike than hiding random places. But
-parts change more units; of the sums of feature maps, whose places do not matter, those of parts agree more than those
-of any random draw.
+Expected: of all units, as the paper counts, hiding an eye changes relu5 no more alike than hiding random places, and
+hiding the nose less. Of the sums of feature maps, whose places do not matter, those of parts agree more than those of
+(nearly) any random draw: 0.46 to 0.50 against 0.50 to 0.53.
 """
 
 from pathlib import Path
