@@ -9,9 +9,23 @@ import sys
 from pathlib import Path
 
 from . import __version__
-from .commands import atlas, convert, correspond, demo, evaluate, evolve, fetch, info, project, sizes, train, transfer
+from .commands import (
+    atlas,
+    convert,
+    correspond,
+    demo,
+    diagnose,
+    evaluate,
+    evolve,
+    fetch,
+    info,
+    project,
+    sizes,
+    train,
+    transfer,
+)
 
-COMMANDS = (demo, project, atlas, train, evolve, correspond, evaluate, transfer, sizes, fetch, convert, info)
+COMMANDS = (demo, project, atlas, diagnose, correspond, train, evolve, evaluate, transfer, sizes, fetch, convert, info)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
 from ..archives import Photos
+from ..datasets import load
+from ..embedded import embedded_images
 from ..network import Network
+from ..official import has_fashion_mnist
 
 BATCH = 32  # photos that go through the net together, fewer if their maps need more than so many bytes
 BATCH_BYTES = 2**28
+EMBEDDED = "fashion-mnist-1000"  # what the pictures that the package carries are called
 
 
 def opened(photos) -> Photos | np.ndarray:
@@ -24,6 +29,29 @@ def opened(photos) -> Photos | np.ndarray:
             raise ValueError(f"photos are {photos.dtype} {photos.shape}; an array of them is uint8 (N, H, W, C)")
         return photos
     return photos if isinstance(photos, Photos) else Photos(photos)
+
+
+def photo_source(source) -> Photos:
+    """The photos behind what a command was given.
+
+    Args:
+        source: a folder, zip, glob pattern or photo; "fashion-mnist", "cifar10" or a folder with Fashion-MNIST's files
+            for their test images; "fashion-mnist-1000" for those of them that the package carries.
+    Raises:
+        FileNotFoundError, ValueError: as `Photos` and `datasets.load`.
+    """
+    if source == EMBEDDED:
+        images = embedded_images().images
+    elif source in ("fashion-mnist", "cifar10") or has_fashion_mnist(Path(source).expanduser()):
+        images = load(source, part="test").images
+    else:
+        return Photos(source)
+    return Photos([image[..., 0] if image.shape[2] == 1 else image for image in images])
+
+
+def evenly(count: int, limit: int) -> np.ndarray:
+    """At most `limit` of `count` photos, evenly spread over all, so that every class folder has its share: (n,)."""
+    return np.arange(min(limit, count)) * count // min(limit, count)
 
 
 def photos_at_once(net: Network, input_shape, most: int = BATCH) -> int:

@@ -15,14 +15,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..archives import Photos
 from ..backend import Array, to_device
-from ..datasets import load
 from ..images import Preprocessing
 from ..network import Network
-from ..official import has_fashion_mnist
 from ..weights import describe, load_model
-from .reading import photos_at_once
+from .reading import evenly, photo_source, photos_at_once
 
 PAPER_EPOCHS = (1, 2, 5, 10, 20, 30, 40, 64)
 MOST_EPOCHS = 8  # where the paper's do not fit
@@ -115,14 +112,8 @@ def probe_photos(source, preprocessing: Preprocessing, limit: int = 1000) -> Pro
     """
     if limit < 1:
         raise ValueError(f"probe_photos: limit is {limit}; look at one photo at least")
-    photos = _opened(source)
-    count = min(limit, len(photos))
-    numbers = np.arange(count) * len(photos) // count
-    if isinstance(photos, Photos):
-        crops = photos.map(preprocessing.levels, numbers.tolist())
-    else:
-        crops = ((n, preprocessing.levels(photos[n]), None) for n in numbers)
-    crops = list(crops)
+    photos = photo_source(source)
+    crops = list(photos.map(preprocessing.levels, evenly(len(photos), limit).tolist()))
     used = {number: pixels for number, pixels, problem in crops if not problem}
     skipped = [problem for _, _, problem in crops if problem]
     sizes = sorted({"{} x {}".format(*pixels.shape) for pixels in used.values()})
@@ -158,14 +149,6 @@ def check_nets_and_photos(function: str, nets: Sequence[Network], photos: np.nda
         found = f"{photos.dtype} {photos.shape}" if hasattr(photos, "shape") else type(photos).__name__
         raise ValueError(f"{function}: photos is {found}; expected uint8 (N, H, W, C), as probe_photos gives")
     nets[0].check_prepares()
-
-
-def _opened(source):
-    """All photos of a source: `Photos`, or the test images of a data set, (N, H, W, 3) or grey (N, H, W)."""
-    if source in ("fashion-mnist", "cifar10") or has_fashion_mnist(Path(source).expanduser()):
-        images = load(source, part="test").images
-        return images[..., 0] if images.shape[3] == 1 else images
-    return Photos(source)
 
 
 def _listed(items) -> str:
