@@ -11,6 +11,7 @@ from pathlib import Path
 from . import __version__
 from .commands import (
     atlas,
+    controls,
     convert,
     correspond,
     demo,
@@ -25,7 +26,22 @@ from .commands import (
     transfer,
 )
 
-COMMANDS = (demo, project, atlas, diagnose, correspond, train, evolve, evaluate, transfer, sizes, fetch, convert, info)
+COMMANDS = (
+    demo,
+    project,
+    atlas,
+    diagnose,
+    controls,
+    correspond,
+    train,
+    evolve,
+    evaluate,
+    transfer,
+    sizes,
+    fetch,
+    convert,
+    info,
+)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -12,6 +12,8 @@ from . import functional as F
 from .backend import Array, array_module, to_device
 from .layers import RULES, Layer, MaxPool2d, Step
 
+CONTROL_SEED = (1311, 2901)  # of weights that mean nothing: one that no net is trained from
+
 
 class Trace:
     """What one forward pass computed, by layer name, on the device.
@@ -299,7 +301,7 @@ class Network:
             raise NotFiniteError(f"{self.name}: the maps of {last} overflow; check the scale of the input")
 
 
-def with_random_weights(net: Network, seed=(1311, 2901)) -> Network:
+def with_random_weights(net: Network, seed=CONTROL_SEED) -> Network:
     """A net of the same layers whose weights mean nothing: the control that shows what switches alone can draw.
 
     Args:

@@ -95,3 +95,29 @@ def cross_entropy(logits, labels):
     """The mean of -log p(label)."""
     p = softmax(logits)
     return -sum(math.log(p[label, n]) for n, label in enumerate(labels)) / len(labels)
+
+
+def structural_similarity(some, others, inside):
+    """SSIM of one picture (C, h, w) as Wang et al. define it, with weights over the pixels that are `inside` alone."""
+    channels, height, width = some.shape
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    found = []
+    for c in range(channels):
+        for y in range(height):
+            for x in range(width):
+                if not inside[y, x]:
+                    continue
+                around = [
+                    (i, j)
+                    for i in range(max(y - 5, 0), min(y + 6, height))
+                    for j in range(max(x - 5, 0), min(x + 6, width))
+                    if inside[i, j]
+                ]
+                weight = np.array([np.exp(-((i - y) ** 2 + (j - x) ** 2) / (2 * 1.5**2)) for i, j in around])
+                weight /= weight.sum()
+                one, other = (np.array([picture[c, i, j] for i, j in around], float) for picture in (some, others))
+                mx, my = (weight * one).sum(), (weight * other).sum()
+                vx, vy = (weight * (one - mx) ** 2).sum(), (weight * (other - my) ** 2).sum()
+                both = (weight * (one - mx) * (other - my)).sum()
+                found.append((2 * mx * my + c1) * (2 * both + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2)))
+    return np.mean(found) if found else np.nan

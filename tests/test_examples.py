@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small import colour_net, levels, photo_folder
 
 from minideconv import load_model
 from minideconv.datasets import Dataset
@@ -34,7 +35,6 @@ def test_training_examples_write_what_they_say(tmp_path, capsys, name, shape):
 
 
 def test_the_correspondence_example_writes_both_crops(tmp_path, capsys):
-    from small import colour_net, levels, photo_folder
     from test_correspondence import MARKS
 
     photos = photo_folder(tmp_path / "photos", levels(3))
@@ -44,3 +44,22 @@ def test_the_correspondence_example_writes_both_crops(tmp_path, capsys):
     kinds = {f"{crop}{ending}" for crop in ("photo", "object") for ending in (".png", ".csv", ".npz")}
     assert {path.name for path in out.iterdir()} == kinds
     assert capsys.readouterr().out.count("the paper's Δ") == 2
+
+
+def test_the_diagnosis_example_writes_what_it_says(tmp_path, capsys):
+    nets = [colour_net(seed=seed) for seed in (0, 1)]
+    nets[1].name = "other"
+    example("diagnose").main(nets, levels(6), tmp_path)
+    written = {path.name for path in tmp_path.iterdir()}
+    ends = (".png", ".csv", ".npz", "-relu2.png")
+    assert written == {f"{name}{end}" for name in ("small", "other") for end in ends}
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("small, conv1: of 4 filters 0 alias, 0 are dead") and len(lines) == 3
+
+
+def test_the_controls_example_writes_what_it_says(tmp_path, capsys):
+    example("controls").main(colour_net(), levels(3), ["relu1", "relu2"], tmp_path)
+    written = {path.name for path in tmp_path.iterdir()}
+    ends = (".png", ".csv", ".npz", "-pictures.png")
+    assert written == {f"{layer}{end}" for layer in ("relu1", "relu2") for end in ends}
+    assert capsys.readouterr().out.count("another map") == 2 * (3 + 3)

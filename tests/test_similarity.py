@@ -1,7 +1,8 @@
-"""The number beside a control: Spearman's correlation of what lies in the photo, whatever the contrast."""
+"""The numbers beside a control: Spearman's correlation of what lies in the photo, whatever the contrast; SSIM."""
 
 import warnings
 
+import naive
 import numpy as np
 import pytest
 from draw import generators
@@ -10,7 +11,13 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from minideconv import Patches
-from minideconv.experiments.similarity import GRID, rank_correlation, window_similarity
+from minideconv.experiments.similarity import (
+    GRID,
+    rank_correlation,
+    structural_similarity,
+    window_similarity,
+    within_photo,
+)
 
 
 def spearman(one, other):
@@ -103,3 +110,56 @@ def test_large_windows_are_compared_at_every_few_pixels():
     found = window_similarity(patches(one), patches(other), (100, 100))
     wanted = [spearman(one[:, ::3, :, n].ravel(), other[:, ::3, :, n].ravel()) for n in range(2)]
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-12)
+
+
+# ------------------------------------------------------------------------------------------------------------ SSIM
+
+
+@st.composite
+def pictures(draw):
+    """Two arrays (C, h, w, B) of levels, some flat, and which pixels count: (h, w, B) bool."""
+    rng, shape = draw(generators()), [draw(st.integers(1, most)) for most in (3, 14, 13, 3)]
+    one = rng.integers(0, 256, shape)
+    kinds = (lambda: rng.integers(0, 256, shape), lambda: np.full(shape, 128), lambda: 255 - one, lambda: one // 2)
+    other = draw(st.sampled_from(kinds))()
+    return one, other, rng.random(shape[1:]) < draw(st.sampled_from([0.4, 1.0]))
+
+
+@given(pictures())
+def test_ssim_is_as_wang_et_al_define_it(drawn):
+    one, other, inside = drawn
+    found = structural_similarity(one, other, inside)
+    wanted = [naive.structural_similarity(one[..., n], other[..., n], inside[..., n]) for n in range(one.shape[-1])]
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-9)
+
+
+@given(pictures())
+def test_ssim_is_symmetric_at_most_1_and_1_for_the_same(drawn):
+    one, other, inside = drawn
+    there = inside.any(axis=(0, 1))
+    found = structural_similarity(one, other, inside)
+    np.testing.assert_allclose(structural_similarity(other, one, inside), found, atol=1e-12)
+    np.testing.assert_allclose(structural_similarity(one, one, inside)[there], 1, atol=1e-12)
+    assert (np.abs(found[there]) <= 1 + 1e-12).all() and np.isnan(found[~there]).all()
+
+
+@given(pictures())
+def test_what_is_not_inside_does_not_change_ssim(drawn):
+    one, other, inside = drawn
+    changed = (np.where(inside, values, junk) for values, junk in ((one, 0), (other, 255)))
+    np.testing.assert_array_equal(structural_similarity(*changed, inside), structural_similarity(one, other, inside))
+
+
+def test_ssim_tells_a_picture_with_little_noise_from_its_negative():
+    one = np.random.default_rng(0).integers(60, 196, (3, 20, 20, 1))
+    noisy = one + np.random.default_rng(1).integers(-5, 6, one.shape)
+    inside = np.ones((20, 20, 1), bool)
+    near, far = (structural_similarity(one, other, inside)[0] for other in (noisy, 255 - one))
+    assert near > 0.95 and far < -0.5
+
+
+def test_a_window_hangs_over_where_its_corner_says():
+    found = within_photo(patches(np.zeros((1, 4, 5, 1)), top=-1, left=7), (3, 10))
+    wanted = np.zeros((4, 5), bool)
+    wanted[1:4, :3] = True
+    np.testing.assert_array_equal(found[..., 0], wanted)

@@ -15,12 +15,13 @@ import numpy as np
 from ..display import mosaic
 from ..encoding import jpeg, png
 from ..experiments.feature_visualization import BESIDE, HOW_SHOWN, pairs_sheet, strongest_maps, tiled, value_range
+from ..experiments.sanity_checks import other_map
 from ..experiments.scanning import EDGES, LayerScan
 from ..network import Network
 from ..parallel import share
 from .encode import FACE, FACES_ACROSS, extension, face, map_sheet, pitch
 from .folder import NewFolder
-from .pictures import FIRST, MORE, LayerPictures, other_map
+from .pictures import FIRST, MORE, LayerPictures
 
 FACES_A_FILE = FACES_ACROSS**2
 ENCODED_AT_ONCE = 32  # maps

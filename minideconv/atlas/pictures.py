@@ -18,6 +18,7 @@ from ..backend import to_device
 from ..deconvnet import Patches, project_patches
 from ..display import MID_GREY, display_many, shrink
 from ..experiments.reading import check_none_lost, photo_shape, photos_at_once, read_levels
+from ..experiments.sanity_checks import other_map
 from ..experiments.scanning import Scan, highest
 from ..experiments.similarity import window_similarity
 from ..network import Network, with_random_weights
@@ -163,11 +164,6 @@ class _LayerInWork:
         with open(path, "wb") as file:  # map by map: all of it may be larger than the memory
             for _ in range(self.maps):
                 file.write(grey)
-
-
-def other_map(channel, maps: int):
-    """The map that is asked in place of `channel` as a control: the one half way round."""
-    return (channel + maps // 2) % maps
 
 
 def _pictures(net, pixels, height, width) -> np.ndarray:
