@@ -63,7 +63,8 @@ def test_the_limit_chooses_photos_evenly(folder, tmp_path):
 def test_what_the_package_carries_needs_no_file(tmp_path, capsys):
     options = ["--model", "zfnet28", "--layer", "relu2", "--photos-limit", 4, "--out", tmp_path]
     assert run("controls", "fashion-mnist-1000", *options) == 0
-    assert "4 units" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "4 units" in shown and shown.endswith("the controls of fashion-mnist-1000 0\n")
 
 
 @pytest.mark.parametrize(

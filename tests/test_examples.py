@@ -10,6 +10,7 @@ from small import colour_net, levels, photo_folder
 
 from minideconv import load_model
 from minideconv.datasets import Dataset
+from minideconv.embedded import embedded_images, embedded_model
 from minideconv.training import Settings
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -63,3 +64,19 @@ def test_the_controls_example_writes_what_it_says(tmp_path, capsys):
     ends = (".png", ".csv", ".npz", "-pictures.png")
     assert written == {f"{layer}{end}" for layer in ("relu1", "relu2") for end in ends}
     assert capsys.readouterr().out.count("another map") == 2 * (3 + 3)
+
+
+def test_the_example_of_one_unit_sets_to_zero_what_it_says_and_prints_its_figures(capsys):
+    module, maps = example("one_unit"), np.random.default_rng(0).permutation(120).reshape(5, 3, 4, 2) + 1.0
+    for n in range(2):
+        gone = module.without_unit(maps)[..., n]
+        strongest = np.unravel_index(maps[..., n].argmax(), (5, 3, 4))
+        assert gone[strongest] == 0 and (gone != maps[..., n]).sum() == 1
+    order = np.array([[4, 0], [2, 1], [0, 2], [1, 3], [3, 4]])
+    gone = (module.without_maps(maps, order, 2) == 0).all(axis=(1, 2))
+    assert np.flatnonzero(gone[:, 0]).tolist() == [2, 4] and np.flatnonzero(gone[:, 1]).tolist() == [0, 1]
+
+    module.main(embedded_model(), embedded_images().images[::20])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "50 pictures, relu3 has 4,704 units in 96 maps" and len(lines) == 4
+    assert float(lines[1].split()[-1].rstrip("%")) < 10

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from ..datasets import load
 from ..embedded import embedded_images
 from ..network import Network
 from ..official import has_fashion_mnist
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 BATCH = 32  # photos that go through the net together, fewer if their maps need more than so many bytes
 BATCH_BYTES = 2**28
@@ -46,7 +50,16 @@ def photo_source(source) -> Photos:
         images = load(source, part="test").images
     else:
         return Photos(source)
-    return Photos([image[..., 0] if image.shape[2] == 1 else image for image in images])
+    return Photos([_named(image, f"{source} {number}") for number, image in enumerate(images)])
+
+
+def _named(pixels: np.ndarray, name: str) -> Image.Image:
+    """Pixels (H, W, C) as a Pillow image that messages call by a name."""
+    from PIL import Image
+
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    image.filename = name
+    return image
 
 
 def evenly(count: int, limit: int) -> np.ndarray:
