@@ -20,7 +20,11 @@ def add(commands) -> None:
     command.add_argument("photos", nargs="?", metavar="PHOTOS", help=what)
     command.add_argument("--layer", help="a convolution, or the ReLU above it (default: the first of the net)")
     command.add_argument(
-        "--radius", type=float, default=0.1, help="filters with a larger root mean square would be renormalised (0.1)"
+        "--radius",
+        type=float,
+        default=0.1,
+        metavar="RMS",
+        help="renormalise larger filters (default: 0.1, the paper's)",
     )
     command.add_argument("--out", default="diagnosis", metavar="FOLDER", help="is created (default: diagnosis)")
 
