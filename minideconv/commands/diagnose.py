@@ -32,6 +32,7 @@ def add(commands) -> None:
 def run(options) -> None:
     """Print what was found, each number with its meaning; write sheet, table and arrays, and the layer above."""
     from ..experiments.architecture_selection import above_sheet, convolution, diagnose, layer_above
+    from ..experiments.diagnosis_report import diagnosis_title
     from ..experiments.reading import photo_source
     from ..sheets import save_image
 
@@ -45,8 +46,7 @@ def run(options) -> None:
     above = layer_above(net, layer) if photos else None
     sheet = above_sheet(net, above, photos, progress=True) if above else None
 
-    size = "{} filters of {} x {}, stride {}".format(len(found.rms), *found.filters.shape[2:], found.stride[0])
-    print(f"{net.name}, {layer}: {size}")
+    print(diagnosis_title(found))
     for what, number, sentence in found.findings():
         print(_finding(what, number, sentence))
     save_all(found, out, "diagnosis")

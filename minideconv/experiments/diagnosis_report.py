@@ -25,6 +25,12 @@ GAP = 0.06  # between tiles, of a tile
 # -------------------------------------------------------------------------------------------------------- in words
 
 
+def diagnosis_title(found: Diagnosis) -> str:
+    """`alexnet, conv1: 64 filters of 11 x 11, stride 4`."""
+    size = "{} x {}".format(*found.filters.shape[2:])
+    return f"{found.net}, {found.layer}: {len(found.rms)} filters of {size}, stride {_pair(found.stride)}"
+
+
 def diagnosis_findings(found: Diagnosis) -> list[tuple[str, str, str]]:
     """(what, its number, one sentence) for each finding."""
     said = [_aliasing(found), _bands(found), _sizes(found)]
@@ -122,15 +128,15 @@ def diagnosis_figure(found: Diagnosis) -> Figure:
     With stride 1, where nothing aliases, those with most energy at high frequencies come first.
     """
     dense = found.stride == (1, 1)
-    key, most = (found.bands[:, 2], "are highest") if dense else (found.aliasing, "alias most")
+    key, first = (found.bands[:, 2], "highest frequencies first") if dense else (found.aliasing, "most aliasing first")
     order = np.argsort(-np.nan_to_num(key, nan=-1), kind="stable")[:SHOWN]
     figure = new_figure(13.5, 10.2)
     above, below = figure.subfigures(2, 1, height_ratios=(6.9, 3.3))
     filters, spectra = above.subplots(1, 2)
-    which = f"the {len(order)} of {len(found.rms)} filters that {most}" if len(order) < len(found.rms) else "filters"
-    size = "{} × {}".format(*found.filters.shape[2:])
+    which = f"{len(order)} filters" if len(order) < len(found.rms) else "filters"
+    which += "" if found.channels else f", sizes over {found.filters.shape[1]} maps"
     _tiles(filters, _filter_pictures(found)[order], order, found.aliases, None)
-    filters.set_title(f"{which}, {size}, stride {_pair(found.stride)}{'' if dense else '; orange: aliases'}")
+    filters.set_title(f"{which}, {first}{'' if dense else '; orange: aliases'}")
     _tiles(spectra, _spectrum_pictures(found)[order], order, found.aliases, found.stride)
     spectra.set_title(f"their spectra, zero in the middle{'' if dense else '; box: what the stride carries'}")
     charts = below.subplots(1, 3)
@@ -139,7 +145,7 @@ def diagnosis_figure(found: Diagnosis) -> Figure:
     (_rms_chart if found.photos is None else _energy_chart)(charts[2], found)
     for axes in charts:
         axes.grid(alpha=0.3)
-    figure.suptitle(f"{found.net}, {found.layer}: what its filters pass")
+    figure.suptitle(diagnosis_title(found))
     return figure
 
 

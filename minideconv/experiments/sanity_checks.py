@@ -99,7 +99,8 @@ def controls(net: Network, photos, layer: str, *, units: int = 1, limit: int | N
              progress: bool = False) -> Controls:  # fmt: skip
     """Project the strongest units of a layer in each photo, then with random weights and from another map, and compare.
 
-    A unit below a ReLU is projected from there: its own ReLU, which passes it in the real net, is not asked again.
+    For a ReLU the way down begins at the layer below it: the unit's own ReLU passes it in the real net, and a changed
+    net, whose unit may be off, is not asked again.
 
     Args:
         photos: a folder, zip, glob pattern or list (as `Photos` takes them); or (N, H, W, C) uint8, cropped already.
