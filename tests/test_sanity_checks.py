@@ -1,6 +1,7 @@
 """Controls: what each projection is compared with, and that the numbers are those of the definitions."""
 
 import csv
+import dataclasses
 
 import numpy as np
 import pytest
@@ -202,12 +203,16 @@ def test_each_rule_has_its_sentence(found):
     [(0.9, "hardly depends on which map"), (0.4, "depends in part"), (-0.1, "this map's own")],
 )
 def test_words_follow_the_numbers(found, rank, words):
-    import dataclasses
-
     other = np.full_like(found.another_map, rank)
-    made = dataclasses.replace(found, another_map=other, real_switches=found.real_switches * 0 + rank)
-    sentence = made.findings()[0][1]
-    assert words in sentence and ("some of it needs no trained weights" in sentence) == (rank >= 0.2)
+    sentence = dataclasses.replace(found, another_map=other).findings()[0][1]
+    assert words in sentence and f" {rank:.2f} from another map" in sentence
+
+
+@pytest.mark.parametrize(("kept", "again", "traces"), [(0.01, 0.02, False), (0.0, 0.1, True), (0.1, 0.0, True)])
+def test_what_untrained_weights_draw_is_told(found, kept, again, traces):
+    steps = [np.full_like(found.run_again, value) for value in (kept, again)]
+    made = dataclasses.replace(found, real_switches=steps[0], run_again=steps[1])
+    assert ("drawn without any trained weight" in made.findings()[0][1]) == traces
 
 
 def test_chart_and_sheet_show_every_control(found):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from .sanity_checks import Controls
 
-ALIKE, UNLIKE = 0.6, 0.2  # rank correlations that are called so in words
+ALIKE, UNLIKE, TRACE = 0.6, 0.2, 0.05  # rank correlations that are called so in words
 NAMES = {"rank": "rank correlation", "rank_absolute": "rank correlation of sizes", "ssim": "SSIM"}
 KEPT, AGAIN, OTHER = "real switches", "run again", "another map"
 HOW_SHOWN = (
@@ -100,8 +100,9 @@ def _of_map(rank: float) -> str:
 
 
 def _of_weights(kept: float, again: float) -> str:
-    gone = max(kept, again) < UNLIKE
-    return "without the net's weights nothing of it is left" if gone else "some of it needs no trained weights"
+    if max(kept, again) < TRACE:
+        return "without trained weights nothing of it is left"
+    return "a part of it is drawn without any trained weight"
 
 
 # ---------------------------------------------------------------------------------------------------- as a chart
