@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from ..backend import array_module, to_device, to_numpy
 from ..network import Network
 from ..optimizer import renormalise_filters
+from ..parallel import channel_slabs, share
 from .reading import opened, photo_shape, photos_at_once, read_levels
 
 
@@ -72,9 +74,20 @@ def filter_responses(nets: Sequence[Network], photos, layer: str, progress: str 
 def _positive_part(maps) -> tuple[np.ndarray, np.ndarray]:
     """(O, H, W, n) -> in how many photos each filter is positive, and the energy of it: (O,) twice."""
     xp = array_module(maps)
-    active = (maps.max(axis=(1, 2)) > 0).sum(axis=1)
-    squares = xp.square(xp.maximum(maps, 0)).sum(axis=(1, 2, 3), dtype=np.float64)
-    return to_numpy(active), to_numpy(squares)
+
+    def work(slabs):
+        found = []
+        for slab in slabs:
+            some = xp.maximum(maps[slab], 0)
+            some = xp.ascontiguousarray(some.reshape(len(some), -1, maps.shape[3]).swapaxes(1, 2))  # (o, n, H·W)
+            active = (some.max(axis=2) > 0).sum(axis=1)
+            some *= some
+            found.append((to_numpy(active), to_numpy(some.sum(axis=(1, 2), dtype=np.float64))))
+        return found
+
+    parts = chain.from_iterable(share(work, channel_slabs(maps), maps))
+    active, energy = (np.concatenate(arrays) for arrays in zip(*parts))
+    return active, energy
 
 
 def _told(photos, skipped: dict[int, str]) -> list[str]:
