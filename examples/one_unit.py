@@ -19,7 +19,7 @@ LAYER = "relu3"
 
 def decisions(head, maps):
     """The class of each picture, from the maps (C, H, W, N) of the layer below `head`: (N,)."""
-    logits = list(head.forward(to_device(maps)).steps.values())[-1].y
+    logits = head.forward(to_device(maps))[head.name_of(None)]
     return to_numpy(logits).argmax(axis=0)
 
 
