@@ -9,6 +9,7 @@ from .atlas import Atlas, atlas
 from .backend import array_module, to_device, to_numpy
 from .deconvnet import Patches, Projection, Units, project, project_patches, strongest
 from .experiments.feature_analysis import Transfer, transfer
+from .experiments.occlusion_sensitivity import Occlusion, occlude
 from .experiments.scanning import TopActivations, top_activations
 from .network import Network, Trace
 from .weights import load_model, save_model
@@ -17,6 +18,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Atlas",
     "Network",
+    "Occlusion",
     "Patches",
     "Projection",
     "TopActivations",
@@ -27,6 +29,7 @@ __all__ = [
     "atlas",
     "functional",
     "load_model",
+    "occlude",
     "project",
     "project_patches",
     "save_model",
