@@ -86,7 +86,7 @@ def _classes(axes: Axes, legend: Axes, seen: Occlusion) -> None:
     axes.pcolormesh(*_edges(seen), kinds, cmap=colour_map, vmin=-0.5, vmax=len(named) + 0.5, alpha=CLEAR, linewidth=0)
     labels = [f"{_short(seen.label(number))}: {_places(count)}" for number, count in named]
     labels += [f"{len(order) - NAMED} other classes: {_places(rest)}"] if rest else []
-    handles = [Patch(color=colour) for colour in colours[: len(labels)]]
+    handles = [Patch(color=colour, alpha=CLEAR) for colour in colours[: len(labels)]]
     legend.set_axis_off()
     legend.legend(handles, labels, loc="center left", frameon=False, title="most probable class", alignment="left")
 
