@@ -9,6 +9,7 @@ from .atlas import Atlas, atlas
 from .backend import array_module, to_device, to_numpy
 from .deconvnet import Patches, Projection, Units, project, project_patches, strongest
 from .experiments.feature_analysis import Transfer, transfer
+from .experiments.feature_invariance import Invariance, invariance
 from .experiments.occlusion_sensitivity import Occlusion, occlude
 from .experiments.scanning import TopActivations, top_activations
 from .network import Network, Trace
@@ -17,6 +18,7 @@ from .weights import load_model, save_model
 __version__ = "0.1.0"
 __all__ = [
     "Atlas",
+    "Invariance",
     "Network",
     "Occlusion",
     "Patches",
@@ -28,6 +30,7 @@ __all__ = [
     "array_module",
     "atlas",
     "functional",
+    "invariance",
     "load_model",
     "occlude",
     "project",

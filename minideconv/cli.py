@@ -9,9 +9,23 @@ import sys
 from pathlib import Path
 
 from . import __version__
-from .commands import atlas, convert, demo, evaluate, evolve, fetch, info, occlude, project, sizes, train, transfer
+from .commands import (
+    atlas,
+    convert,
+    demo,
+    evaluate,
+    evolve,
+    fetch,
+    info,
+    invariance,
+    occlude,
+    project,
+    sizes,
+    train,
+    transfer,
+)
 
-COMMANDS = (demo, project, atlas, occlude, train, evolve, evaluate, transfer, sizes, fetch, convert, info)
+COMMANDS = (demo, project, atlas, occlude, invariance, train, evolve, evaluate, transfer, sizes, fetch, convert, info)
 
 
 def main(arguments: list[str] | None = None) -> int:

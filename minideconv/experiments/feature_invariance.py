@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,7 @@ from ..backend import Array, array_module, to_device, to_numpy
 from ..evaluation import class_label, class_number
 from ..layers import Dropout, Flatten
 from ..network import Network
+from ..parallel import share
 from ..photos import Photo, photo_name
 from .photo_transforms import ROTATION, SCALE, TRANSFORMATIONS, TRANSLATION, framed, listed_amounts, transformed
 from .reading import photos_at_once
@@ -147,8 +149,10 @@ def invariance(net: Network, photos: Sequence[Photo], layers: Sequence[str] | No
     numbers, shares = _numbers(net, base, class_names), np.zeros((len(own), len(amount)))
     distance = np.zeros((len(layers), len(own), len(amount)))
     runs = np.array_split(np.arange(len(amount)), -(-len(amount) // photos_at_once(net, shape)))
-    for photo, some in tqdm([(p, run) for p in range(len(own)) for run in runs], "invariance", disable=not progress):
-        levels = np.stack([transformed(frames[photo], kinds[k], amount[k], edge) for k in some])
+    for photo, some in tqdm(
+        [(p, run) for p in range(len(own)) for run in runs], "invariance", unit=" batches", disable=not progress
+    ):
+        levels = _versions(frames[photo], kinds[some], amount[some], edge)
         moved = ~(levels == own[photo]).all(axis=(1, 2, 3))  # what has not moved is at distance 0, not at rounding's
         features, probabilities = _seen(net, levels, layers)
         for layer, (here, there) in enumerate(zip(features, base[photo][0])):
@@ -199,6 +203,15 @@ def _translations(height: int) -> np.ndarray:
     step = max(round(STEP * height), 1)
     farthest = int(FARTHEST * height) // step * step
     return np.arange(-farthest, farthest + 1, step)
+
+
+def _versions(frame, kinds, amount, edge) -> np.ndarray:
+    """(n, H, W, C) uint8, transformed on all cores: scipy works without Python's lock."""
+
+    def work(numbers):
+        return [transformed(frame, kinds[k], amount[k], edge) for k in numbers]
+
+    return np.array(list(chain.from_iterable(share(work, range(len(kinds)), amount))))
 
 
 def _seen(net, levels, layers) -> tuple[list[Array], np.ndarray | None]:

@@ -40,12 +40,14 @@ def invariance_sheet(found: Invariance) -> Figure:
             if len(found.names) > 1:
                 label = "other photos, on average"
                 panel.axhline(found.apart[number].mean(), color="0.4", linestyle=":", linewidth=1, label=label)
-            panel.set(title=f"{layer}: distance / length", ylim=(0, farthest))
+            panel.set_title(f"{layer}: distance / length", fontsize=10)
+            panel.set_ylim(0, farthest)
         if classifies:
             _curves(axes[row, -1], found.amount[some], found.probability[:, some], colours, kind)
-            axes[row, -1].set(title="probability of the true class", ylim=(0, 1.02))
+            axes[row, -1].set_title("probability of the true class", fontsize=10)
+            axes[row, -1].set_ylim(0, 1.02)
     handles, labels = axes[0, 1].get_legend_handles_labels()
-    labels = [*map(lambda photo: _label(found, photo), range(len(found.names))), *labels[len(found.names) :]]
+    labels = [*(_label(found, photo) for photo in range(len(found.names))), *labels[len(found.names) :]]
     figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, 3), fontsize=8, frameon=False)
     figure.suptitle(f"{found.net}: how far features move; beyond the photo's own edge: {found.edge}", fontsize=11)
     return figure
@@ -81,12 +83,11 @@ def _curves(axes: Axes, amount, values, colours, kind) -> None:
         axes.plot(amount[order], values[photo][order], color=colour, linewidth=1.3, label=str(photo))
     axes.set_xlabel(UNITS[kind], fontsize=8)
     axes.tick_params(labelsize=8)
-    axes.title.set_fontsize(10)
     axes.grid(alpha=0.3)
 
 
 def _label(found: Invariance, photo: int) -> str:
     """A photo's name, and its class where there is one."""
-    name = Path(found.names[photo]).name
+    name = "/".join(Path(found.names[photo]).parts[-2:])
     name = name if found.number is None else f"{name}: {found.label(photo)}"
     return (name if len(name) <= LONGEST else name[: LONGEST - 1] + "…").replace("$", r"\$")
