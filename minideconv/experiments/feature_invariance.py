@@ -96,7 +96,7 @@ class Invariance(Result):
         return lines
 
     def draw(self) -> Figure:
-        """Fig. 5: a row for each transformation; photos, distance in each layer, probability; a curve for each photo."""
+        """Fig. 5: a row for each transformation; photos, distance in each layer, probability; a curve a photo."""
         from .invariance_sheet import invariance_sheet
 
         return invariance_sheet(self)
