@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from small import photo_folder
 
 from minideconv import load_model, models, save_model
