@@ -81,7 +81,7 @@ def test_the_square_goes_from_edge_to_edge_in_steps_as_equal_as_pixels_can_be(ne
     assert seen.top.tolist() == [0, 3, 5, 8] and seen.left.tolist() == [0, 2, 5, 8, 10]
     whole = occlude(net, photo, size=12)
     assert whole.top.tolist() == [0] and whole.left.tolist() == [0, 2] and whole.activity.shape == (1, 2)
-    assert occlude(net, photo).size == 2  # a seventh of 12
+    assert occlude(net, photo).size == 2  # a fifth of 12, the shorter side
 
 
 def test_the_square_is_the_models_mean_unless_a_colour_is_named():

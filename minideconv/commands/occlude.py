@@ -21,8 +21,10 @@ def add(commands) -> None:
         "--class", dest="class_name", metavar="NAME",
         help="the true class: its number, name or first word (default: what the net takes the whole photo for)",
     )  # fmt: skip
-    command.add_argument("--size", type=int, metavar="S", help="side of the square, pixels (default: 1/7 of the photo)")
-    command.add_argument("--stride", type=int, metavar="S", help="how far it moves, at most (default: half its size)")
+    command.add_argument("--size", type=int, metavar="S", help="side of the square, pixels (default: 1/5 of the photo)")
+    command.add_argument(
+        "--stride", type=int, metavar="S", help="how far it moves, at most (default: a third of its size)"
+    )
     command.add_argument("--colour", type=_colour, metavar="R,G,B", help="0-255 each (default: the model's mean, grey)")
     command.add_argument("--out", default="occlusion", metavar="FOLDER", help="is created (default: occlusion)")
 

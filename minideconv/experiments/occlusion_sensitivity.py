@@ -28,7 +28,7 @@ from .variants import forward_variants
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-PART = 7  # by default the square's side is the photo's, divided by so much, and it moves by half its side
+PART, STEPS = 5, 3  # by default the square's side is a fifth of the photo's, and it moves by a third of that
 AT_ONCE = 64  # places, fewer if maps are large: more do not fit the cache as well
 
 
@@ -134,8 +134,8 @@ def occlude(net: Network, photo: Photo, layer: str | None = None, channel: int |
         layer: by default the last ReLU that has maps.
         channel: which feature map; by default the one with the strongest activation in the photo itself.
         class_name: the true class, as `class_number` takes it; by default the most probable one of the photo itself.
-        size: side of the square, pixels; by default a seventh of the photo's shorter side.
-        stride: how far it moves, pixels, at most: places are spread evenly; by default half its size.
+        size: side of the square, pixels; by default a fifth of the photo's shorter side.
+        stride: how far it moves, pixels, at most: places are spread evenly; by default a third of its size.
         colour: of the square, RGB 0-255; by default the mean that the net takes off, which is zero to it.
         progress: show a bar.
     Raises:
@@ -149,7 +149,7 @@ def occlude(net: Network, photo: Photo, layer: str | None = None, channel: int |
     classifies = net.class_count() is not None
     height, width = x.shape[1:3]
     size = max(round(min(height, width) / PART), 1) if size is None else whole(size, "size")
-    top, left = _places(height, width, size, max(size // 2, 1) if stride is None else whole(stride, "stride"))
+    top, left = _places(height, width, size, max(size // STEPS, 1) if stride is None else whole(stride, "stride"))
     filling = _filling(net, colour, x)
 
     keep = list(dict.fromkeys([layer, last] if classifies else [layer]))

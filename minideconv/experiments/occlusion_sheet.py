@@ -36,7 +36,7 @@ def occlusion_sheet(seen: Occlusion) -> Figure:
     _projection(axes[0, 2], seen, total)
     if classifies:
         title = f"probability of {_short(seen.label(seen.number))}\n({seen.whole_probability:.3f} without the square)"
-        _heat(axes[1, 0], seen, seen.probability, title, vmin=0, vmax=1)
+        _heat(axes[1, 0], seen, seen.probability, title, vmin=0)
         _classes(axes[1, 1], axes[1, 2], seen)
     title = f"{seen.net}, {Path(seen.name).name}: {seen.findings()[0]}. A cell of a map is where its centre was."
     figure.suptitle(title.replace("$", r"\$"), fontsize=11)
