@@ -64,4 +64,4 @@ def _one_line(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.strerror}: {Path(error.filename)}"
     text = " ".join(str(error).split()) or type(error).__name__
-    return re.sub(r"^(\w+_\w+|fetch|forward|evaluate|download|snapshots|Photos): ", "", text)
+    return re.sub(r"^(\w+_\w+|fetch|forward|evaluate|occlude|invariance|download|snapshots|Photos): ", "", text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..experiments.photo_transforms import EDGES
 from .shared import add_model_option, free_folder, load_or_fetch, new_command, note, save_all
 
 
@@ -22,7 +23,7 @@ def add(commands) -> None:
         "takes each photo for)",
     )  # fmt: skip
     command.add_argument(
-        "--edge", choices=("reflect", "nearest", "grey"), default="reflect",
+        "--edge", choices=tuple(EDGES), default="reflect",
         help="what enters beyond the photo's own edge: the photo mirrored, its last pixel, or the model's mean "
         "(default: reflect); what the crop had cut off enters first",
     )  # fmt: skip
