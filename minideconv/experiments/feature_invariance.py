@@ -134,8 +134,6 @@ def invariance(net: Network, photos: Sequence[Photo], layers: Sequence[str] | No
 
     Paper: Sec. 4, "Feature Invariance", Fig. 5.
     """
-    from tqdm import tqdm
-
     net.check_prepares()
     names, frames = _read(net, photos)
     own = np.stack([transformed(frame, TRANSLATION, 0) for frame in frames])  # (P, H, W, C)
@@ -146,26 +144,17 @@ def invariance(net: Network, photos: Sequence[Photo], layers: Sequence[str] | No
 
     base = [_seen(net, levels[None], layers) for levels in own]
     lengths = _base_lengths(net, base, layers, names)  # (L, P)
-    numbers, shares = _numbers(net, base, class_names), np.zeros((len(own), len(amount)))
-    distance = np.zeros((len(layers), len(own), len(amount)))
-    runs = np.array_split(np.arange(len(amount)), -(-len(amount) // photos_at_once(net, shape)))
-    for photo, some in tqdm(
-        [(p, run) for p in range(len(own)) for run in runs], "invariance", unit=" batches", disable=not progress
-    ):
-        levels = _versions(frames[photo], kinds[some], amount[some], edge)
-        moved = ~(levels == own[photo]).all(axis=(1, 2, 3))  # what has not moved is at distance 0, not at rounding's
-        features, probabilities = _seen(net, levels, layers)
-        for layer, (here, there) in enumerate(zip(features, base[photo][0])):
-            distance[layer, photo, some] = moved * _lengths(here - there) / lengths[layer, photo]
-        if numbers is not None:
-            before = base[photo][1][numbers[photo], 0]
-            shares[photo, some] = np.where(moved, probabilities[numbers[photo]], before)
-
-    classified = {}
+    numbers, classified = _numbers(net, base, class_names), {}
     if numbers is not None:
-        before = np.array([one[1][number, 0] for one, number in zip(base, numbers)])
-        classified = {"number": numbers, "whole_probability": before, "probability": shares, "classes": net.classes}
-    pictures, pictured = _pictures(net, frames, kinds, amount, edge)
+        before = np.array([shares[number, 0] for (_, shares), number in zip(base, numbers)])
+        after = np.empty((len(own), len(amount)))
+        classified = {"number": numbers, "whole_probability": before, "probability": after, "classes": net.classes}
+    distance = np.empty((*lengths.shape, len(amount)))
+    for photo, some, moved, shares in _measured(net, frames, own, base, layers, kinds, amount, edge, progress):
+        distance[:, photo, some] = moved / lengths[:, photo, None]
+        if numbers is not None:
+            after[photo, some] = shares[numbers[photo]]
+    pictures, pictured = _pictures(frames, kinds, amount, edge)
     return Invariance(net.name, names, edge, layers, kinds, amount, distance, _apart(base, lengths), pictures, pictured,
                       **classified)  # fmt: skip
 
@@ -203,6 +192,24 @@ def _translations(height: int) -> np.ndarray:
     step = max(round(STEP * height), 1)
     farthest = int(FARTHEST * height) // step * step
     return np.arange(-farthest, farthest + 1, step)
+
+
+def _measured(net, frames, own, base, layers, kinds, amount, edge, progress):
+    """Each photo's versions, batch by batch: photo, which (n,), distances (L, n), probabilities (classes, n) or None.
+
+    A version that is the photo itself has distance 0, not that of another batch's rounding.
+    """
+    from tqdm import tqdm
+
+    size = photos_at_once(net, (own.shape[3], *own.shape[1:3]))
+    runs = np.array_split(np.arange(len(amount)), -(-len(amount) // size))
+    batches = [(photo, some) for photo in range(len(own)) for some in runs]
+    for photo, some in tqdm(batches, "invariance", unit=" batches", disable=not progress):
+        levels, (before, shares) = _versions(frames[photo], kinds[some], amount[some], edge), base[photo]
+        moved = ~(levels == own[photo]).all(axis=(1, 2, 3))
+        features, found = _seen(net, levels, layers)
+        distances = np.array([_lengths(here - there) for here, there in zip(features, before)])
+        yield photo, some, moved * distances, None if found is None else np.where(moved, found, shares)
 
 
 def _versions(frame, kinds, amount, edge) -> np.ndarray:
@@ -259,7 +266,7 @@ def _numbers(net, base, class_names) -> np.ndarray | None:
     return np.array([class_number(net, name) for name in names] * (len(base) // len(names)))
 
 
-def _pictures(net, frames, kinds, amount, edge) -> tuple[np.ndarray, np.ndarray]:
+def _pictures(frames, kinds, amount, edge) -> tuple[np.ndarray, np.ndarray]:
     """Small pictures of five versions of each transformation, (3, 5, P, h, w, 3) uint8, and their amounts (3, 5)."""
     from PIL import Image
 
