@@ -11,6 +11,8 @@ from .deconvnet import Patches, Projection, Units, project, project_patches, str
 from .experiments.correspondence import Correspondence
 from .experiments.correspondence_analysis import correspond
 from .experiments.feature_analysis import Transfer, transfer
+from .experiments.feature_invariance import Invariance, invariance
+from .experiments.occlusion_sensitivity import Occlusion, occlude
 from .experiments.scanning import TopActivations, top_activations
 from .network import Network, Trace
 from .weights import load_model, save_model
@@ -19,7 +21,9 @@ __version__ = "0.1.0"
 __all__ = [
     "Atlas",
     "Correspondence",
+    "Invariance",
     "Network",
+    "Occlusion",
     "Patches",
     "Projection",
     "TopActivations",
@@ -30,7 +34,9 @@ __all__ = [
     "atlas",
     "correspond",
     "functional",
+    "invariance",
     "load_model",
+    "occlude",
     "project",
     "project_patches",
     "save_model",

@@ -20,6 +20,8 @@ from .commands import (
     evolve,
     fetch,
     info,
+    invariance,
+    occlude,
     project,
     sizes,
     train,
@@ -32,6 +34,8 @@ COMMANDS = (
     atlas,
     diagnose,
     controls,
+    occlude,
+    invariance,
     correspond,
     train,
     evolve,
@@ -80,4 +84,4 @@ def _one_line(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.strerror}: {Path(error.filename)}"
     text = " ".join(str(error).split()) or type(error).__name__
-    return re.sub(r"^(\w+_\w+|fetch|forward|evaluate|download|snapshots|Photos): ", "", text)
+    return re.sub(r"^(\w+_\w+|fetch|forward|evaluate|occlude|invariance|download|snapshots|Photos): ", "", text)

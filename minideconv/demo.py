@@ -1,11 +1,13 @@
 """The whole idea on one page, from what the package carries: `minideconv demo` writes it, and the atlas of its net.
 
-Not in the paper as such: Fig. 2 (the top nine), Fig. 4 (evolution) and Fig. 6 (filters), of a net of 28 pixels.
+Not in the paper as such: Figs. 2 (top nine), 4 (evolution), 6 (filters) and 7 (occlusion), of a net of 28 pixels.
 Every section is a function of `Shown` that returns what the template fills in; pictures are PNGs inside the page.
 """
 
 from __future__ import annotations
 
+import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +23,7 @@ from .encoding import data_uri, png
 from .evaluation import evaluate
 from .experiments.feature_evolution import evolve
 from .experiments.feature_visualization import projected_top, shown_pixels, squares, strongest_maps, tiled, value_range
+from .experiments.occlusion_sensitivity import occlude
 from .experiments.scanning import rectified_maps, top_activations
 from .experiments.snapshots import load_snapshots, snapshots
 from .files import write_whole
@@ -30,6 +33,7 @@ from .network import Network
 MAPS_SHOWN = 6  # feature maps of each layer
 UNITS_SHOWN = 6  # units of each layer in the picture that is pulled apart
 PICTURE = 902  # the one that is pulled apart: an ankle boot with heel and laces
+HIDDEN, SQUARE = 420, 7  # a coat with a row of buttons; the side of the square that hides it piece by piece, pixels
 EVOLVING = 4  # feature maps followed through training
 
 
@@ -215,6 +219,24 @@ def mean_correlation(some: np.ndarray, others: np.ndarray) -> float | None:
     return float(((some * others).sum(axis=1)[sizes > 0] / sizes[sizes > 0]).mean()) if sizes.any() else None
 
 
+def hidden(shown: Shown) -> dict:
+    """Fig. 7: one image, hidden piece by piece; and what the net most often takes it for instead."""
+    net, data = shown.net, shown.data
+    number = min(HIDDEN, len(data) - 1)
+    photo, name = data.images[number], data.classes[data.labels[number]]
+    photo = photo[..., 0] if photo.shape[2] == 1 else photo
+    seen = dataclasses.replace(occlude(net, photo, size=SQUARE, stride=1), name=f"{name} {number}")
+    others = Counter(seen.best[seen.best != seen.whole_best].tolist()).most_common(1)
+    sheet = seen._repr_png_()
+    width, height = (int.from_bytes(sheet[at : at + 4], "big") for at in (16, 20))  # where a PNG says it
+    alt = f"{name}: activity, probability and most probable class for each place of a square that hides it."
+    return {
+        "sheet": {"uri": data_uri(sheet), "alt": alt, "width": width, "height": height}, "name": name, "size": SQUARE,
+        "said": seen.label(seen.whole_best), "other": seen.label(others[0][0]) if others else None,
+        "least": f"{seen.probability.min():.2f}", "whole": f"{seen.whole_probability:.2f}",
+    }  # fmt: skip
+
+
 def evolution(shown: Shown) -> dict:
     """Fig. 4: the strongest projection of a few maps of the highest layer at each epoch, and its patch below."""
     layer = shown.layers[-1]
@@ -229,7 +251,7 @@ def evolution(shown: Shown) -> dict:
     return {"layer": layer, "epochs": shown.epochs, "strips": strips}
 
 
-SECTIONS = (the_net, first_filters, top_nine, pulled_apart, evolution)
+SECTIONS = (the_net, first_filters, top_nine, pulled_apart, hidden, evolution)
 
 
 # --------------------------------------------------------------------------------------------------------- pictures

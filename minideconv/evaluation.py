@@ -1,7 +1,12 @@
-"""How often a net is right: top-1 and top-5 error, the confusion matrix, and the paper's average over ten crops."""
+"""How often a net is right: top-1 and top-5 error, the confusion matrix, and the paper's average over ten crops.
+
+And how classes are called, where a user names one.
+"""
 
 from __future__ import annotations
 
+import difflib
+from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
@@ -77,3 +82,49 @@ def ten_crops(images: np.ndarray, height: int, width: int) -> list[np.ndarray]:
     corners = [(0, 0), (0, across), (down, 0), (down, across), (down // 2, across // 2)]
     crops = [images[:, top : top + height, left : left + width] for top, left in corners]
     return [*crops, *(crop[:, :, ::-1] for crop in crops)]
+
+
+def class_words(classes: list[str] | None) -> dict[str, int]:
+    """{word: number} of every class: its whole name, and the first word of it where no other class has that.
+
+    >>> class_words(["n01440764 tench", "ankle boot", "ankle sock"])
+    {'n01440764': 0, 'n01440764 tench': 0, 'ankle boot': 1, 'ankle sock': 2}
+    """
+    firsts = [(name.split() or [""])[0] for name in classes or ()]
+    shared = Counter(firsts)
+    words = {first: number for number, first in enumerate(firsts) if first and shared[first] == 1}
+    return {**words, **{name: number for number, name in enumerate(classes or ())}}
+
+
+def class_number(net: Network, name: str | int) -> int:
+    """Which output of a net is meant: by its number, its whole name or its first word, in any case of letters.
+
+    Raises:
+        ValueError: if the net does not classify, or has no such class; the message lists names that are near.
+    """
+    count = net.class_count()
+    if count is None:
+        raise ValueError(f"{net.name} has no classifier, so there is no class {name!r}; leave the class out")
+    words, asked = class_words(net.classes), str(name).strip()
+    folded = {word.casefold(): number for word, number in words.items()}
+    for found in (words.get(asked), folded.get(asked.casefold())):
+        if found is not None:
+            return found
+    if asked.isdecimal() and int(asked) < count:
+        return int(asked)
+    if not net.classes:
+        raise ValueError(f"{net.name} has no class names; give a number, 0 … {count - 1}, not {name!r}")
+    raise ValueError(f"{net.name} has no class {name!r}; {_near(net.classes, asked)}, or give 0 … {count - 1}")
+
+
+def class_label(classes: list[str] | None, number: int) -> str:
+    """What to call a class: its name, or its number where the net has no names."""
+    return classes[number] if classes else f"class {number}"
+
+
+def _near(classes, asked) -> str:
+    """Names that hold what was asked for, or are spelt alike; else the first ones."""
+    holding = [name for name in classes if asked and asked.casefold() in name.casefold()]
+    alike = difflib.get_close_matches(asked, classes, n=5, cutoff=0.5)
+    near = list(dict.fromkeys([*holding, *alike]))[:5]
+    return f"near: {', '.join(near)}" if near else f"it has {', '.join(classes[:5])}{' …' if len(classes) > 5 else ''}"

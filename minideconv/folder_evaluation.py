@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from .archives import Photos
-from .evaluation import Evaluation, class_probabilities, score
+from .evaluation import Evaluation, class_probabilities, class_words, score
 from .images import Preprocessing
 from .network import Network
 
@@ -64,10 +64,7 @@ def _labels(net: Network, names: list[str]) -> tuple[dict[int, int], str]:
         raise ValueError(f"evaluate: {net.name} has no classifier, or does not say its input's size")
     if not found:
         raise ValueError("evaluate: there are no class folders; put the photos of each class in a folder of its own")
-    number = {}
-    for i, name in enumerate(net.classes or ()):
-        for word in (name, *name.split()[:1]):
-            number.setdefault(word, i)
+    number = class_words(net.classes)
     if set(found) <= set(number):
         order = f"{len(found)} of the {count} classes that the model file names, in its order"
     elif len(found) == count:

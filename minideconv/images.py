@@ -68,6 +68,12 @@ class Preprocessing:
         Raises:
             ValueError: the photo cannot be read (`load_photo`), or is smaller than the crop.
         """
+        image = self.resize_photo(photo)
+        image = image.crop(self._centre(image, photo)) if self.crop is not None else image
+        return image.convert("L") if self.channels == "L" else image
+
+    def resize_photo(self, photo: Photo) -> Image.Image:
+        """The first half of `crop_photo`: all of a photo, as large as `resize` says; mode RGB."""
         from PIL import Image
 
         image = load_photo(photo)
@@ -76,9 +82,7 @@ class Preprocessing:
             if max(height, width) > 100 * min(height, width):  # a strip of 1 x 10000 would grow to gigabytes
                 raise ValueError(f"crop_photo: {photo_name(photo)} is a strip of {_size_text(image)}; crop it first")
             image = image.resize((width, height), Image.Resampling.BILINEAR)
-        if self.crop is not None:
-            image = image.crop(self._centre(image, photo))
-        return image.convert("L") if self.channels == "L" else image
+        return image
 
     def levels(self, photo: Photo) -> np.ndarray:
         """One photo, cropped as the network sees it: (H, W, C) uint8, RGB or grey; what `scaled` takes N of."""
@@ -101,6 +105,17 @@ class Preprocessing:
         top, left, bottom, right = box
         down, across = rows / height, columns / width
         return top * down - y, left * across - x, bottom * down - y, right * across - x
+
+    def surroundings(self, photo: Photo) -> tuple[np.ndarray, tuple[int, int, int, int]]:
+        """One photo as the network would see it without its crop, and where it is cropped.
+
+        Returns:
+            (H', W', C) uint8, RGB or grey, and the box (top, left, bottom, right), half-open, that `levels` cuts out.
+        """
+        image = self.resize_photo(photo)
+        left, top, right, bottom = self._centre(image, photo) if self.crop is not None else (0, 0, *image.size)
+        whole = np.asarray(image.convert("L") if self.channels == "L" else image)
+        return whole.reshape(*whole.shape[:2], -1), (top, left, bottom, right)
 
     def __call__(self, photos: Photo | list[Photo] | tuple[Photo, ...]) -> np.ndarray:
         """Turn photos into the array the network takes.

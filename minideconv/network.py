@@ -209,11 +209,14 @@ class Network:
             ValueError: if the net has no classifier.
         """
         last = self.name_of(None)
-        logits = self.forward(x, keep=(last,))[last]
+        return self.softmax_of(self.forward(x, keep=(last,))[last])
+
+    def softmax_of(self, logits: Array) -> Array:
+        """`probabilities` of what the last layer gave: (classes, N) or (classes, 1, 1, N) -> (classes, N)."""
         if logits.ndim == 4 and logits.shape[1:3] == (1, 1):
             logits = logits[:, 0, 0]
         if logits.ndim != 2:
-            raise ValueError(f"{self.name} has no classifier: it ends with the maps of {last}")
+            raise ValueError(f"{self.name} has no classifier: it ends with the maps of {self.name_of(None)}")
         return F.softmax(logits)
 
     def name_of(self, layer: str | None) -> str:

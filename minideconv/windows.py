@@ -1,5 +1,7 @@
 """The part of a map that a unit above can see, for many units at once: what `project_patches` walks down.
 
+And upwards: the part of a map that a change below can reach.
+
 A window lies in the padded plane, so it may hang over the map. Whatever lands there on the way down is padding, not
 map, and is set to zero after every layer. A window that outgrows its map becomes the whole map.
 """
@@ -48,6 +50,22 @@ class Window:
             (self.width - 1) * across + columns,
             self.whole,
         )
+
+    def above(self, layer: Layer, step: Step) -> Window:
+        """What of the layer's output depends on these windows of its input: where it changes if they do.
+
+        The windows lie in the map, here and above: those at an edge are moved inwards, so that all have one size.
+        """
+        starts, sizes = [], []
+        sides = ((self.top, self.height), (self.left, self.width))
+        for (start, length), kernel, stride, (pad, _), limit in zip(
+            sides, layer.kernel_size, layer.stride, layer.padding, step.y_shape[1:3]
+        ):
+            size = min((length + kernel - 2) // stride + 1, limit)  # so many cells at most, wherever the window lies
+            first = -((kernel - 1 - pad - start) // stride)  # the first whose kernel window ends in ours
+            starts.append(first.clip(0, limit - size))
+            sizes.append(size)
+        return Window(*starts, *sizes)
 
     def confined(self, shape) -> Window:
         """The same window in a map of `shape`: along each axis on which it outgrows the map, the whole map."""
@@ -108,8 +126,8 @@ class WindowStep:
         return None if self._step.mask is None else crop(self._step.mask, self._window, self._image)
 
 
-def crop(maps: Array, window: Window, image: np.ndarray) -> Array:
-    """Cut one window a unit out of its image, zero outside the map: (C, H, W, N) -> (C, height, width, B).
+def crop(maps: Array, window: Window, image: np.ndarray, outside: float = 0) -> Array:
+    """Cut one window a unit out of its image, `outside` beyond the map: (C, H, W, N) -> (C, height, width, B).
 
     Vectors have no windows: (D, N) -> (D, B).
     """
@@ -121,12 +139,12 @@ def crop(maps: Array, window: Window, image: np.ndarray) -> Array:
     columns = (window.left + np.arange(window.width)[:, None]).clip(0, width - 1)  # (w, B)
     flat = (rows[:, None] * width + columns) * count + image  # (h, w, B)
     cut = xp.take(maps.reshape(len(maps), -1), xp.asarray(flat), axis=1)
-    clear(cut, window, maps.shape)
+    clear(cut, window, maps.shape, outside)
     return cut
 
 
-def clear(signal: Array, window: Window, shape) -> None:
-    """Set to zero, in place, what lies outside a map of `shape` (C, H, W, N)."""
+def clear(signal: Array, window: Window, shape, value: float = 0) -> None:
+    """Set to zero, or to `value`, in place, what lies outside a map of `shape` (C, H, W, N)."""
     axes = ((window.top, window.height, shape[1]), (window.left, window.width, shape[2]))
     for axis, (start, length, size) in enumerate(axes):
         before, after = min(max(-start.min(), 0), length), min(max(size - start.max(), 0), length)
@@ -135,4 +153,4 @@ def clear(signal: Array, window: Window, shape) -> None:
                 pixel = start + np.arange(edge.start, edge.stop)[:, None]  # (edge, B)
                 inside = array_module(signal).asarray((0 <= pixel) & (pixel < size))
                 strip = signal[:, edge] if axis == 0 else signal[:, :, edge]
-                strip[...] = array_module(signal).where(inside[:, None] if axis == 0 else inside, strip, 0)
+                strip[...] = array_module(signal).where(inside[:, None] if axis == 0 else inside, strip, value)

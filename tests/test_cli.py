@@ -111,7 +111,19 @@ def test_bad_options_are_refused_by_the_parser(files, capsys):
 
 
 def test_every_command_shows_an_example_in_its_help(capsys):
-    for command in ("demo", "project", "atlas", "train", "evaluate", "evolve", "fetch", "convert", "info"):
+    for command in (
+        "demo",
+        "project",
+        "atlas",
+        "occlude",
+        "invariance",
+        "train",
+        "evaluate",
+        "evolve",
+        "fetch",
+        "convert",
+        "info",
+    ):
         with pytest.raises(SystemExit) as stopped:
             run(command, "--help")
         assert stopped.value.code == 0

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minideconv import Network, demo, save_model
+from minideconv import Network, demo, occlude, save_model
 from minideconv.datasets import Dataset
 from minideconv.experiments.feature_visualization import top_activations
 from minideconv.images import Preprocessing
@@ -93,8 +93,9 @@ def test_the_page_is_well_formed_html(page):
 
 def test_every_picture_is_inside_the_page_and_has_words(page):
     images = page.all("img")
-    # filters, two for each of 6 maps in two layers, the photo, 6 units in two layers and the control, 4 strips
-    assert len(images) == 2 + 2 * 6 * 2 + 1 + 3 * 6 + 4
+    # filters, two for each of 6 maps in two layers, the photo, 6 units in two layers and the control, what was hidden,
+    # 4 strips
+    assert len(images) == 2 + 2 * 6 * 2 + 1 + 3 * 6 + 1 + 4
     for image in images:
         assert len(image["alt"]) > 8
         start, _, data = image["src"].partition(",")
@@ -144,6 +145,13 @@ def test_maps_with_fewer_winners_are_ranked_by_the_winners_they_have():
     value = np.array([[5.0, 1.0, np.nan], [4.0, 3.0, np.nan], [0.0, 0.0, np.nan]])
     assert demo.strongest_maps(value, 2).tolist() == [0, 1]
     assert demo.strongest_maps(value, 1).tolist() == [1]
+
+
+def test_one_picture_is_hidden_piece_by_piece(shown, page):
+    net, data = shown[0].net, shown[0].data
+    seen = occlude(net, data.images[29, :, :, 0], size=7, stride=1)
+    assert f"A grey square of 7 pixels hides the picture ({EVIL}) piece by piece" in page.text
+    assert f"with probability {seen.whole_probability:.2f}, which falls to {seen.probability.min():.2f}" in page.text
 
 
 def test_the_strips_follow_the_snapshots(shown, page):

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from small import colour_net, levels, photo_folder
 
-from minideconv import load_model
+from minideconv import load_model, models, save_model
 from minideconv.datasets import Dataset
 from minideconv.embedded import embedded_images, embedded_model
+from minideconv.images import Preprocessing
 from minideconv.training import Settings
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -80,3 +81,24 @@ def test_the_example_of_one_unit_sets_to_zero_what_it_says_and_prints_its_figure
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "50 pictures, relu3 has 4,704 units in 96 maps" and len(lines) == 4
     assert float(lines[1].split()[-1].rstrip("%")) < 10
+
+
+@pytest.mark.parametrize("name", ["occlusion", "invariance"])
+def test_examples_on_photos_write_what_they_say(tmp_path, monkeypatch, capsys, name):
+    net = models.build("zfnet32")
+    net.preprocessing = Preprocessing(
+        resize=36, crop=32, channels="RGB", scale=1 / 255, mean=(0.5,) * 3, std=(0.2,) * 3
+    )
+    save_model(net, tmp_path / "net.npz")
+    photos = photo_folder(tmp_path / "photos", np.random.default_rng(0).integers(0, 256, (2, 40, 50, 3), np.uint8))
+    script = example(name)
+    small = {"SIZE": 12, "STRIDE": 10, "LAYERS": ("relu1", "relu3"), "TRANSLATIONS": [0, 4]}
+    for constant in small.keys() & vars(script).keys():
+        monkeypatch.setattr(script, constant, small[constant])
+    monkeypatch.setattr(script, "MODEL", tmp_path / "net.npz")
+    monkeypatch.setattr(script, "OUT", tmp_path / "out")
+    script.main(sorted(map(str, photos.iterdir())))
+    written = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*"))
+    folders = ["000/", "001/"] if name == "occlusion" else [""]
+    assert written == [f"{folder}{name}.{ending}" for folder in folders for ending in ("csv", "npz", "png")]
+    assert f"written: {tmp_path / 'out'}" in capsys.readouterr().out
