@@ -74,7 +74,8 @@ class Network:
     """A named list of layers.
 
     Args:
-        layers: pairs (name, layer). Missing weights are drawn (He et al. 2015, biases zero) from `seed`, in order.
+        layers: pairs (name, layer). Their weights move to the device; missing ones are drawn (He et al. 2015, biases
+            zero) from `seed`, in order, unless that is None.
         name: what the net is called.
         input_shape: (C, H, W) of the images it was made for, or None.
         preprocessing: turns photos into arrays (`images.Preprocessing`), or None where it is not known.
@@ -93,7 +94,7 @@ class Network:
 
     def __init__(self, layers, *, name="network", input_shape=None, preprocessing=None, classes=None,
                  source=None, sha256=None, licence=None, original_names=None, softmax: bool = False,
-                 seed: int = 0):  # fmt: skip
+                 seed: int | None = 0):  # fmt: skip
         layers = list(layers)
         self.layers: dict[str, Layer] = dict(layers)
         if len(self.layers) != len(layers) or not layers:
@@ -102,7 +103,7 @@ class Network:
         self.input_shape = tuple(input_shape) if input_shape else None
         self.source, self.sha256, self.licence = source, sha256, licence
         self.original_names, self.softmax = original_names, softmax
-        _draw_missing(list(self.layers.values()), np.random.default_rng(seed))
+        _complete(list(self.layers.values()), seed)
 
     def preprocess(self, photos) -> Array:
         """Photos as the net wants them: paths, Pillow images or uint8 (N, H, W, 3) -> (C, H, W, N) float32.
@@ -318,11 +319,14 @@ def check_rule(rule: str) -> None:
         raise ValueError(f"rule {rule!r} is unknown; use one of {', '.join(RULES)}")
 
 
-def _draw_missing(layers, rng):
-    """Give every layer without weights those of `drawn`, with He et al.'s scales."""
+def _complete(layers, seed):
+    """Move weights to the device; a layer without gets those of `drawn`, with He et al.'s scales."""
+    rng = np.random.default_rng(seed)
     for layer, scale in zip(layers, he_scales(layers)):
         for key, shape in layer.parameter_shapes().items():
-            if getattr(layer, key) is None:
+            if getattr(layer, key) is not None:
+                setattr(layer, key, to_device(getattr(layer, key)))
+            elif seed is not None:
                 setattr(layer, key, drawn(key, shape, rng, scale))
 
 
