@@ -5,7 +5,6 @@ Letters: N photos, C channels of a photo, H rows, W columns.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -13,8 +12,7 @@ import numpy as np
 from ..archives import Photos
 from ..network import Network
 
-BATCH = 32  # photos that go through the net together, fewer if their maps need more than so many bytes
-BATCH_BYTES = 2**28
+BATCH = 32  # photos that go through the net together, fewer if their maps are large
 
 
 def opened(photos) -> Photos | np.ndarray:
@@ -27,8 +25,8 @@ def opened(photos) -> Photos | np.ndarray:
 
 
 def photos_at_once(net: Network, input_shape, most: int = BATCH) -> int:
-    """How many photos of a shape (C, H, W) go through a net together; it depends on sizes alone, so results do not."""
-    return min(max(BATCH_BYTES // (4 * sum(map(math.prod, net.output_shapes(input_shape).values()))), 1), most)
+    """How many photos of a shape (C, H, W) go through a net together: `Network.images_at_once`."""
+    return net.images_at_once(input_shape, most)
 
 
 def read_levels(net: Network, photos, runs) -> Iterator[tuple[np.ndarray, np.ndarray, dict[int, str]]]:

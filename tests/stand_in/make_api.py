@@ -17,14 +17,19 @@ PARAMETER = re.compile(r"^(?:.* )?(\**\w+)(?:=.*)?$")  # "tuple options=()" -> o
 
 
 def main():
-    lines = [f"# CuPy {cupy.__version__}"]
+    (Path(__file__).parent / "cupy" / "api.txt").write_text("\n".join(lines()) + "\n", encoding="utf-8")
+
+
+def lines():
+    """The file, line by line."""
+    found = [f"# CuPy {cupy.__version__}"]
     for name in sorted(name for name in dir(cupy) if not name.startswith("_")):
         value = getattr(cupy, name)
         if not inspect.ismodule(value):
-            lines.append(name + arguments(value))
+            found.append(name + arguments(value))
     for name in sorted(name for name in dir(cupy.ndarray) if not name.startswith("_")):
-        lines.append(f"ndarray.{name}" + arguments(getattr(cupy.ndarray, name), method=True))
-    (Path(__file__).parent / "cupy" / "api.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        found.append(f"ndarray.{name}" + arguments(getattr(cupy.ndarray, name), method=True))
+    return found
 
 
 def arguments(value, method=False):

@@ -17,6 +17,8 @@ the host, fails on any laptop.
 - Results have no scalars: a sum or `x[0, 0]` is an array without axes, the latter a view. Nothing warns of overflow.
 """
 
+import sys as _sys
+
 import numpy as _np
 
 from . import cuda, simulated
@@ -37,7 +39,7 @@ COUNTING = {"argwhere", "bincount", "extract", "flatnonzero", "nonzero", "unique
 
 def __getattr__(name):
     if name not in SIGNATURES:
-        raise AttributeError(f"CuPy has no {name}")
+        raise AttributeError(f"CuPy has no function or type {name}")
     if not hasattr(_np, name):
         raise NotImplementedError(f"the stand-in has no cupy.{name}; write it into tests/stand_in/cupy")
     return getattr(_np, name) if SIGNATURES[name] is None else _function(name)
@@ -90,13 +92,8 @@ def asnumpy(a, *args, **kwargs):
 
 
 def get_array_module(*args):
-    return globals()["_module"] if _any_device(args) else _np
+    return _sys.modules[__name__] if _any_device(args) else _np
 
 
-def _this_module():
-    import sys
-
-    return sys.modules[__name__]
-
-
-_module = _this_module()
+def get_default_memory_pool():
+    return cuda.MemoryPool()

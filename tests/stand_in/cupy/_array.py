@@ -6,7 +6,7 @@ import numpy as np
 
 from . import simulated
 from ._api import SIGNATURES, check
-from .cuda import OutOfMemoryError
+from .cuda import Device, OutOfMemoryError
 
 PLAIN = {"dtype", "shape", "ndim", "size", "itemsize", "nbytes", "strides", "flags"}  # the host knows these
 NUMBERS = (bool, int, float, complex, np.generic)
@@ -116,6 +116,10 @@ class ndarray:
         keys = tuple(map(on_host, keys))
         return keys if any(one is ... for one in keys) else (*keys, ...)
 
+    @property
+    def device(self):
+        return Device(simulated.used[-1] if simulated.used else 0)
+
     def copy(self, order="C"):
         return _wrapped(self._values.copy(order))
 
@@ -136,7 +140,9 @@ class ndarray:
 def _operator(ufunc, swapped=False, inplace=False):
     def operator(self, *others):
         if not all(isinstance(other, (ndarray, *NUMBERS)) for other in others):
-            raise TypeError(f"Unsupported type {[type(other) for other in others]}: operands are device arrays, numbers")
+            raise TypeError(
+                f"Unsupported type {[type(other) for other in others]}: operands are device arrays, numbers"
+            )
         operands = [self._values, *map(on_host, others)]
         with np.errstate(all="ignore"):
             if inplace:
@@ -171,7 +177,8 @@ def upload(values, dtype=None):
     values = np.array(values, dtype)
     if values.dtype.kind not in "biufc":
         raise ValueError(f"Unsupported dtype {values.dtype}")
-    simulated.uploads.append((values.shape, values.dtype.name))
+    if values.ndim:  # a number goes as an argument of a kernel
+        simulated.uploads.append((values.shape, values.dtype.name))
     return _wrapped(values)
 
 
@@ -215,7 +222,9 @@ def _account(values):
     if key in _alive or not size:
         return
     if simulated.in_use + size > simulated.memory:
-        raise OutOfMemoryError(f"Out of memory allocating {size:,} bytes (allocated so far: {simulated.in_use:,} bytes).")
+        raise OutOfMemoryError(
+            f"Out of memory allocating {size:,} bytes (allocated so far: {simulated.in_use:,} bytes)."
+        )
 
     def gone(_):
         del _alive[key]

@@ -23,19 +23,22 @@ class Device:
     def synchronize(self):
         pass
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
     @property
     def mem_info(self):
         return simulated.memory - simulated.in_use, simulated.memory
 
 
-class _Pool:
+class MemoryPool:
     """Freed memory goes back at once here; CuPy's pool keeps it."""
 
     def free_bytes(self):
         return 0
-
-    def free_all_blocks(self):
-        pass
 
 
 def _device_count():
@@ -48,14 +51,7 @@ runtime = SimpleNamespace(
     CUDARuntimeError=CUDARuntimeError,
     getDeviceCount=_device_count,
     getDeviceProperties=lambda number: {"name": b"a pretended GPU"},
-    runtimeGetVersion=lambda: 13000,
+    runtimeGetVersion=lambda: 13020,
+    driverGetVersion=lambda: 13010,
 )
 memory = SimpleNamespace(OutOfMemoryError=OutOfMemoryError)
-
-
-def get_current_stream():
-    return SimpleNamespace(synchronize=lambda: None)
-
-
-def get_default_memory_pool():  # cupy.get_default_memory_pool is this
-    return _Pool()
