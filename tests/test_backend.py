@@ -23,6 +23,7 @@ from minideconv.backend import (
     to_device,
     to_numpy,
 )
+from minideconv.machine import machine_lines
 
 pytestmark = pytest.mark.host  # pretends machines of its own
 
@@ -147,6 +148,18 @@ def test_the_module_of_an_array_follows_the_array_not_the_variable(machine):
     machine("gpu", gpus=1)
     assert array_module(np.ones(3)) is np
     assert array_module(1.5) is np
+
+
+@pytest.mark.parametrize("wanted, gpus, error, line", [
+    (None, None, None, "device: CPU (no GPU: CuPy is not installed: pip install '.[gpu]' (for CUDA 13) or '.[gpu12]'"),
+    ("auto", 0, "no driver", "device: CPU (no GPU: CUDA finds no GPU (no driver): see nvidia-smi"),
+    ("cpu", 1, None, "device: CPU (set MINIDECONV_DEVICE=gpu to use GPU 0, a pretended GPU, 64.0 of 64.0 GiB free, CuPy"),
+    ("gpu:1", 2, None, "device: GPU 1, a pretended GPU, 64.0 of 64.0 GiB free, CuPy"),
+    ("gpu", 0, "no driver", "device: none (MINIDECONV_DEVICE=gpu, but CUDA finds no GPU (no driver)"),
+])  # fmt: skip
+def test_info_says_which_device_there_is_or_why_there_is_none(machine, wanted, gpus, error, line):
+    machine(wanted, gpus, error)
+    assert machine_lines()[-1].startswith(line)
 
 
 # ---------------------------------------------------------------------------------------------------- numbers
