@@ -40,7 +40,8 @@ def evaluate(net: Network, images: np.ndarray, labels: np.ndarray, *, ten_crop: 
         raise ValueError(f"evaluate: {len(images)} photos and {len(labels)} labels; give one label for each photo")
     from tqdm import tqdm
 
-    batch_size = batch_size or net.images_at_once(net.input_shape, 250)
+    seen = net.input_shape or (images.shape[3], *images.shape[1:3])
+    batch_size = batch_size or net.images_at_once(seen, 250)
     starts = tqdm(range(0, len(images), batch_size), "evaluate", unit="batch", disable=not progress)
     probabilities = np.concatenate(
         [class_probabilities(net, images[start : start + batch_size], ten_crop) for start in starts], axis=1
