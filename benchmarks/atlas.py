@@ -1,6 +1,7 @@
 """How long an atlas takes, stage by stage; how much memory and disk; whether resumed and merged scans are the same.
 
     python benchmarks/atlas.py --photos photos.zip --model alexnet
+    MINIDECONV_DEVICE=gpu python benchmarks/atlas.py --photos photos.zip
 
 Stages: decoding alone; the scan of all layers (decoding included); projections of all winners with the deconvnet rule
 (photos decoded and sent through the net once more, tiles drawn); the same with the other rules and the controls;
@@ -21,6 +22,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from common import wait
 
 import minideconv
 from minideconv.archives import Photos
@@ -65,6 +67,7 @@ def stages(options, folder: Path) -> None:
 def timed(name: str, work):
     start = time.perf_counter()
     result = work()
+    wait()
     seconds = time.perf_counter() - start
     print(f"{name:45s} {seconds:7.1f} s", flush=True)
     return result, seconds

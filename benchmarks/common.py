@@ -1,4 +1,4 @@
-"""What the benchmarks share: photos, alternating medians, and one run for each BLAS kernel."""
+"""What benchmarks share: photos, alternating medians, one run for each BLAS kernel, the device of both sides."""
 
 import argparse
 import multiprocessing
@@ -13,21 +13,28 @@ from pathlib import Path
 
 import numpy as np
 
+from minideconv.backend import device, gpu_description, tf32, to_numpy
+
 KERNELS = ("", "SkylakeX", "Haswell")  # OPENBLAS_CORETYPE; empty: what OpenBLAS chooses by itself
 
 
-def arguments(description):
+def arguments(description, model="alexnet"):
     """The command line of every benchmark."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--photos", metavar="FOLDER-or-ZIP", help="real photos (default: noise)")
+    parser.add_argument("--model", default=model, help="alexnet or vgg16, where the benchmark is of one of them")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--kernel", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
 def for_each_kernel(run, options):
-    """Call `run(options)` in a fresh process for every BLAS kernel: it is chosen when NumPy loads."""
+    """Call `run(options)` in a fresh process for every BLAS kernel, which is chosen when NumPy loads; on a GPU once."""
     if options.kernel is not None:
+        run(options)
+        return
+    if device() is not None:
+        print(gpu_description(device()), flush=True)
         run(options)
         return
     for kernel in KERNELS:
@@ -37,6 +44,29 @@ def for_each_kernel(run, options):
         if not kernel:
             del environment["OPENBLAS_CORETYPE"]
         subprocess.run([sys.executable, *sys.argv, "--kernel", kernel], env=environment, check=True)
+
+
+def wait():
+    """Until the GPU, if that is the device, has done all that it was asked for, by us and by PyTorch."""
+    if device() is not None:
+        import cupy
+
+        cupy.cuda.Device(device()).synchronize()
+
+
+def torch_device():
+    """The device on which PyTorch is to do what we do: the same GPU, with TF32 where we have it; else the CPU."""
+    import torch
+
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32()
+    return "cpu" if device() is None or not torch.cuda.is_available() else f"cuda:{device()}"
+
+
+def torch_images(x, where):
+    """Our images (C, H, W, N) for PyTorch: (N, C, H, W) on the device `where`."""
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(to_numpy(x).transpose(3, 0, 1, 2))).to(where)
 
 
 def load_photos(net, source, count):
@@ -55,14 +85,14 @@ def load_photos(net, source, count):
         )
 
 
-def load_alexnet():
-    """AlexNet's convolutional part with real weights where they are in the cache, else random ones."""
+def load_net(name):
+    """The convolutional part of alexnet or vgg16 with real weights where they are in the cache, else random ones."""
     from minideconv import load_model, models
 
     try:
-        return load_model("alexnet"), "real weights"
+        return load_model(name), "real weights"
     except FileNotFoundError:
-        return models.build("alexnet", until="pool5"), "random weights (minideconv fetch alexnet brings real ones)"
+        return models.build(name, until="pool5"), f"random weights (minideconv fetch {name} brings real ones)"
 
 
 def small_net(ceil_mode=True):
@@ -92,8 +122,10 @@ def alternate(functions, repeats):
     for repeat in range(repeats + 1):
         for name, function in functions.items():
             time.sleep(0.05)  # the threads of the one before go to sleep
+            wait()
             start = time.perf_counter()
             function()
+            wait()
             if repeat:
                 times[name].append(time.perf_counter() - start)
     return {name: statistics.median(taken) for name, taken in times.items()}
@@ -122,4 +154,5 @@ def _serve(connection, make, arguments):
     function = make(*arguments)
     while connection.recv():
         function()
+        wait()
         connection.send("done")

@@ -1,11 +1,13 @@
 """256 relu5 units of 64 photos projected to pixels: `project_patches` against Captum's NeuronDeconvolution.
 
     python benchmarks/projections.py [--photos FOLDER-or-ZIP]
+    MINIDECONV_DEVICE=gpu python benchmarks/projections.py
 
 Needs the extra `bench`. The same units on both sides, the strongest of four random maps in each photo. Both sides
 start from photos: the time includes the forward passes, one a photo for us, one a unit for Captum, which has no other
-way. Prints for each BLAS kernel: milliseconds a unit, ratios, forward passes, and the largest relative difference.
-Takes about five minutes; results are in docs/log.md.
+way. Prints for each BLAS kernel, or for the GPU (Captum on the same, TF32 off in both): milliseconds a unit, ratios,
+forward passes, and the largest relative difference. Takes about five minutes on a CPU; results are in
+docs/benchmarks.md.
 """
 
 import statistics
@@ -15,10 +17,10 @@ import warnings
 import numpy as np
 import torch
 from captum.attr import NeuronDeconvolution
-from common import alternate, arguments, for_each_kernel, load_alexnet, load_photos
+from common import alternate, arguments, for_each_kernel, load_net, load_photos, torch_device, torch_images, wait
 from torch_twin import twin
 
-from minideconv import project_patches
+from minideconv import project_patches, to_device, to_numpy
 from minideconv.parallel import thread_count
 
 PHOTOS, MAPS_EACH, LAYER = 64, 4, "relu5"
@@ -28,8 +30,8 @@ BATCHES = (4, 8, 16, 32, 64)  # Captum's best is searched
 def main(options):
     warnings.simplefilter("ignore")  # Captum warns on every call that it sets hooks
     torch.set_num_threads(thread_count())
-    net, weights = load_alexnet()
-    x = load_photos(net, options.photos, PHOTOS)
+    net, weights = load_net("alexnet")
+    x = to_device(load_photos(net, options.photos, PHOTOS))
     units = choose_units(net, x)
     count = len(units["image"])
 
@@ -49,7 +51,7 @@ def main(options):
     }
     each = {name: 1000 * taken / count for name, taken in alternate(functions, options.repeats).items()}
     each["captum one by one"] *= 4
-    print(f"  {weights}, {count} units of {PHOTOS} photos, {thread_count()} threads")
+    print(f"  {weights}, {count} units of {PHOTOS} photos, {thread_count()} threads, captum on {captum.where}")
     for name, taken in each.items():
         passes = PHOTOS if name in ("ours", "(forward alone)") else count
         print(f"  {name:24} {taken:6.2f} ms a unit   forward passes: {passes}")
@@ -60,7 +62,7 @@ def main(options):
 
 def choose_units(net, x):
     """In every photo, the strongest unit of each of four maps drawn at random."""
-    maps = net.forward(x, until=LAYER)[LAYER]
+    maps = to_numpy(net.forward(x, until=LAYER)[LAYER])
     channel = np.random.RandomState(1).randint(len(maps), size=PHOTOS * MAPS_EACH)
     image = np.repeat(np.arange(PHOTOS), MAPS_EACH)
     flat = maps[channel, :, :, image].reshape(len(image), -1).argmax(axis=1)
@@ -71,9 +73,10 @@ class Captum:
     """The same units through Captum."""
 
     def __init__(self, net, x, units):
-        modules = twin(net).eval()
+        self.where = torch_device()
+        modules = twin(net).eval().to(self.where)
         self.attribution = NeuronDeconvolution(modules, modules[list(net.layers).index(LAYER)])
-        self.images = torch.from_numpy(np.ascontiguousarray(x.transpose(3, 0, 1, 2)))  # (N, C, H, W)
+        self.images = torch_images(x, self.where)
         self.units = units
 
     def batches(self, size, which):
@@ -82,8 +85,8 @@ class Captum:
         return [self.one_batch(which[first : first + size]) for first in range(0, len(which), size)]
 
     def one_batch(self, which):
-        image, channel, row, column = (torch.from_numpy(self.units[key][which]) for key in self.units)
-        along = torch.arange(len(which))
+        image, channel, row, column = (torch.from_numpy(self.units[key][which]).to(self.where) for key in self.units)
+        along = torch.arange(len(which), device=self.where)
         return self.attribution.attribute(self.images[image], lambda maps: maps[along, channel, row, column])
 
 
@@ -92,7 +95,7 @@ def compare(patches, captum, units):
     differences = []
     size = patches.pixels.shape[1]
     for unit in range(0, len(units["image"]), 4):
-        whole = np.pad(captum.one_batch(np.array([unit])).numpy()[0], ((0, 0), (size, size), (size, size)))
+        whole = np.pad(captum.one_batch(np.array([unit])).cpu().numpy()[0], ((0, 0), (size, size), (size, size)))
         top, left = patches.top[unit] + size, patches.left[unit] + size
         window = whole[:, top : top + size, left : left + size]
         differences.append(abs(window - patches.pixels[..., unit]).max() / abs(window).max())
@@ -101,8 +104,10 @@ def compare(patches, captum, units):
 
 def timed(function):
     function()
+    wait()
     start = time.perf_counter()
     function()
+    wait()
     return time.perf_counter() - start
 
 

@@ -1,20 +1,21 @@
-"""One training step of a small net (3 -> 32 -> 32 -> 64 maps, 5 × 5, pools 3/2), batch 128, against PyTorch on the CPU.
+"""One training step of a small net (3 -> 32 -> 32 -> 64 maps, 5 × 5, pools 3/2), batch 128, against PyTorch.
 
     python benchmarks/training_step.py
+    MINIDECONV_DEVICE=gpu python benchmarks/training_step.py
 
 Needs the extra `bench`. Forward, cross-entropy, backward and the momentum update on both sides, as many threads each,
 in turns, PyTorch in processes of its own: in one it has the memory of the C library as it comes, in the other it keeps
-freed memory as our optimizer asks for (`backend.keep_freed_memory`). Prints for each BLAS kernel: milliseconds a step,
-our speed as a share of PyTorch's, and the largest difference of a weight after one step from the same start. Takes
-about a minute; results are in docs/log.md.
+freed memory as our optimizer asks for (`backend.keep_freed_memory`). Prints for each BLAS kernel, or for the GPU
+(PyTorch on the same, TF32 off in both): milliseconds a step, our speed as a share of PyTorch's, and the largest
+difference of a weight after one step from the same start. Takes about a minute; results are in docs/benchmarks.md.
 """
 
 import numpy as np
 import torch
-from common import alternate, arguments, for_each_kernel, own_process, small_net
+from common import alternate, arguments, for_each_kernel, own_process, small_net, torch_device, torch_images
 from torch_twin import twin
 
-from minideconv.backend import keep_freed_memory
+from minideconv.backend import keep_freed_memory, to_device, to_numpy
 from minideconv.parallel import thread_count
 from minideconv.training import SGD
 
@@ -41,7 +42,7 @@ def batch():
 def our_step():
     """A function that makes a step, and the parameters that it changes."""
     net, (x, labels) = small_net(), batch()
-    optimizer = SGD(net, learning_rate=RATE)
+    optimizer, x = SGD(net, learning_rate=RATE), to_device(x)
     return lambda: optimizer.step(x, labels), list(net.parameters().values())
 
 
@@ -50,8 +51,9 @@ def torch_step(threads, keep_memory):
     torch.set_num_threads(threads)
     if keep_memory:
         keep_freed_memory()
-    peer, (x, labels) = twin(small_net()).train(), batch()
-    images, targets = torch.from_numpy(np.ascontiguousarray(x.transpose(3, 0, 1, 2))), torch.from_numpy(labels)
+    where = torch_device()
+    peer, (x, labels) = twin(small_net()).to(where).train(), batch()
+    images, targets = torch_images(x, where), torch.from_numpy(labels).to(where)
     optimizer = torch.optim.SGD(peer.parameters(), lr=RATE, momentum=0.9)
 
     def step():
@@ -68,7 +70,9 @@ def difference():
     step, values = our_step()
     step()
     peer = torch_step(thread_count(), False)()
-    return max(abs(ours - theirs.detach().numpy()).max() for ours, theirs in zip(values, peer.parameters()))
+    return max(
+        abs(to_numpy(ours) - theirs.detach().cpu().numpy()).max() for ours, theirs in zip(values, peer.parameters())
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Where arrays live: NumPy on the CPU or, with `MINIDECONV_DEVICE=gpu`, CuPy on a GPU.
 
 The only file that imports CuPy, and only once a GPU has been asked for. Everything else writes
-`xp = array_module(x)` and then plain array code.
+`xp = array_module(x)` and then plain array code. Copies between CPU and GPU are made here and nowhere else; those to
+the GPU go through pinned memory, which CuPy sees to.
 """
 
 from __future__ import annotations
@@ -50,26 +51,41 @@ def why_no_gpu(number: int) -> str | None:
     except ImportError as error:
         missing = isinstance(error, ModuleNotFoundError) and error.name == "cupy"
         reason = "is not installed" if missing else f"does not load ({' '.join(str(error).split())[:200]})"
-        return f"CuPy {reason}: pip install '.[gpu]' (CuPy for CUDA 13)"
+        return f"CuPy {reason}: pip install '.[gpu]' (for CUDA 13) or '.[gpu12]' (for drivers of CUDA 12)"
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as error:
-        return f"CUDA finds no GPU ({error}): check the driver with nvidia-smi"
+        advice = "see nvidia-smi; a driver of CUDA 12 needs pip install '.[gpu12]' in place of '.[gpu]'"
+        return f"CUDA finds no GPU ({error}): {advice}"
     if number >= count:
-        return f"there are only {count} GPUs, counted from 0"
+        return f"there {'is' if count == 1 else 'are'} only {count} GPU{'s' * (count != 1)}, counted from 0"
     return None
 
 
 def gpu_description(number: int) -> str:
-    """One line: GPU `number`, its memory, CuPy's and CUDA's versions."""
+    """One line: GPU `number`, its memory, versions of CuPy, CUDA and the driver, and how products are rounded."""
     import cupy
 
-    properties = cupy.cuda.runtime.getDeviceProperties(number)
+    runtime = cupy.cuda.runtime
     free, total = cupy.cuda.Device(number).mem_info
+    cuda, driver = (f"{v // 1000}.{v % 1000 // 10}" for v in (runtime.runtimeGetVersion(), runtime.driverGetVersion()))
     return (
-        f"GPU {number}, {properties['name'].decode()}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free, "
-        f"CuPy {cupy.__version__}, CUDA {cupy.cuda.runtime.runtimeGetVersion()}"
+        f"GPU {number}, {runtime.getDeviceProperties(number)['name'].decode()}, "
+        f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB free, CuPy {cupy.__version__}, CUDA {cuda} (driver: {driver}), "
+        f"matrix products in {'TF32' if tf32() else 'float32'}"
     )
+
+
+def tf32() -> bool:
+    """Read `MINIDECONV_TF32`: whether a GPU may round the operands of matrix products to 10 bits, for speed.
+
+    Raises:
+        DeviceError: if the variable is neither 1 nor 0.
+    """
+    wanted = os.environ.get("MINIDECONV_TF32", "0").strip() or "0"
+    if wanted not in ("0", "1"):
+        raise DeviceError(f"MINIDECONV_TF32={wanted} is not understood; use 1 or 0")
+    return wanted == "1"
 
 
 def array_module(x: Array):
@@ -86,6 +102,7 @@ def to_device(x: Array) -> Array:
     number = device()
     if number is None:
         return to_numpy(x)
+    os.environ["CUPY_TF32"] = "1" if tf32() else "0"  # CuPy reads it at its first matrix product
     import cupy
 
     cupy.cuda.Device(number).use()
@@ -97,9 +114,51 @@ def to_numpy(x: Array) -> np.ndarray:
     return np.asarray(x) if array_module(x) is np else x.get()
 
 
+def not_finite(arrays: dict[str, Array]) -> str | None:
+    """The name of the first of some arrays of one device that holds NaN or infinity; None if all are finite.
+
+    One number an array comes to the CPU, all of them at once: NaN and infinity reach the sum. A sum may also overflow.
+    """
+    if not arrays:
+        return None
+    xp = array_module(next(iter(arrays.values())))
+    with np.errstate(over="ignore", invalid="ignore"):
+        sums = to_numpy(xp.stack([array.sum() for array in arrays.values()]))
+    suspects = [name for name, total in zip(arrays, sums) if not np.isfinite(total)]
+    return next((name for name in suspects if not bool(xp.isfinite(arrays[name]).all())), None)
+
+
+# ------------------------------------------------------------------------------------------------------- memory
+
+
 def block_bytes(x: Array) -> int:
     """How large one im2col block may grow, in bytes: about a CPU's cache, or enough work for a GPU."""
-    return 2**22 if array_module(x) is np else 2**28
+    return 2**22 if array_module(x) is np else _gpu_block_bytes(x.device.id)
+
+
+@cache
+def _gpu_block_bytes(number: int) -> int:
+    """At most 256 MiB, and a sixteenth of what is free. Asked once: other blocks would round sums differently."""
+    return _power_below(min(free_bytes(number) // 16, 2**28))
+
+
+def room(most: int) -> int:
+    """How many bytes of maps are worked on at once where we choose: `most`, less if a GPU has not four times that."""
+    number = device()
+    return most if number is None else min(most, _power_below(free_bytes(number) // 4))
+
+
+def free_bytes(number: int) -> int:
+    """What can still be allocated on GPU `number`: its free memory, and what CuPy keeps of freed arrays."""
+    import cupy
+
+    with cupy.cuda.Device(number):
+        return cupy.cuda.Device(number).mem_info[0] + cupy.get_default_memory_pool().free_bytes()
+
+
+def _power_below(size: int) -> int:
+    """The largest power of two up to `size`, at least 1: sizes that do not change with every byte."""
+    return 2 ** (max(size, 1).bit_length() - 1)
 
 
 @cache

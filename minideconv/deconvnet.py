@@ -189,10 +189,10 @@ def strongest(trace: Trace, layer: str, k: int = 9, *, image: int = 0) -> Units:
     Returns:
         units with arrays (k,); row and column are 0 after Flatten.
     """
-    maps = to_numpy(trace.image(image)[layer])
+    maps = trace.image(image)[layer]
     flat = maps.reshape(len(maps), -1)  # (C, H·W)
-    where = flat.argmax(axis=1)
-    peak = flat[np.arange(len(flat)), where]
+    where = flat.argmax(axis=1)[:, None]
+    peak, where = (to_numpy(a)[:, 0] for a in (array_module(flat).take_along_axis(flat, where, axis=1), where))
     channel = np.argsort(-peak, kind="stable")[:k]
     row, column = np.divmod(where[channel], maps.shape[2] if maps.ndim == 4 else 1)
     return Units(np.full(len(channel), image), channel, row, column, peak[channel])

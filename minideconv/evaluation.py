@@ -26,14 +26,15 @@ class Evaluation(NamedTuple):
     confusion: np.ndarray
 
 
-def evaluate(net: Network, images: np.ndarray, labels: np.ndarray, *, ten_crop: bool = False, batch_size: int = 250,
-             progress: bool = False) -> Evaluation:  # fmt: skip
+def evaluate(net: Network, images: np.ndarray, labels: np.ndarray, *, ten_crop: bool = False,
+             batch_size: int | None = None, progress: bool = False) -> Evaluation:  # fmt: skip
     """Classify photos and compare with their labels.
 
     Args:
         images: (N, H, W, C) uint8 of the net's own input size, or larger for `ten_crop`.
         labels: (N,) integers, in the order of the net's outputs.
         ten_crop: average the probabilities over the four corners, the centre, and their mirror images.
+        batch_size: photos that go through the net together; None: 250, or fewer where its maps are large.
         progress: show a bar.
     Raises:
         ValueError: if there is no photo, or a label is no class of the net.
@@ -44,6 +45,8 @@ def evaluate(net: Network, images: np.ndarray, labels: np.ndarray, *, ten_crop: 
         raise ValueError(f"evaluate: {len(images)} photos and {len(labels)} labels; give one label for each photo")
     from tqdm import tqdm
 
+    seen = net.input_shape or (images.shape[3], *images.shape[1:3])
+    batch_size = batch_size or net.images_at_once(seen, 250)
     starts = tqdm(range(0, len(images), batch_size), "evaluate", unit="batch", disable=not progress)
     probabilities = np.concatenate(
         [class_probabilities(net, images[start : start + batch_size], ten_crop) for start in starts], axis=1

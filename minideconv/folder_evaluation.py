@@ -13,13 +13,14 @@ from .network import Network
 
 
 def evaluate_folders(
-    net: Network, source, *, ten_crop: bool = False, batch_size: int = 64, progress: bool = True
+    net: Network, source, *, ten_crop: bool = False, batch_size: int | None = None, progress: bool = True
 ) -> tuple[Evaluation, str, list[str]]:
     """Classify every photo, and compare with the folder it lies in.
 
     Args:
         source: a folder or zip; the folder that a photo lies in is its class.
         ten_crop: average over ten crops of each photo's central square (Sec. 3), which its `resize` gives.
+        batch_size: photos that go through the net together; None: 64, or fewer where its maps are large.
     Returns:
         the errors, in words whose order the classes have, and the photos that could not be used, each with the reason.
     Raises:
@@ -31,6 +32,7 @@ def evaluate_folders(
         net.preprocess([])  # says what to pass
     photos = Photos(source)
     labels, order = _labels(net, photos.names)
+    batch_size = batch_size or net.images_at_once(net.input_shape, 64)
     crop, found, truths, batch = _cropping(net, ten_crop), [], [], []
     problems = [f"{photos.path(i)} lies in no class folder" for i in range(len(photos)) if i not in labels]
     for index, pixels, problem in photos.map(crop, list(labels), progress="evaluate" if progress else None):

@@ -7,7 +7,7 @@ import platform
 
 import numpy as np
 
-from .backend import DeviceError, device, why_no_gpu
+from .backend import DeviceError, device, gpu_description, why_no_gpu
 from .parallel import blas_libraries, thread_count
 
 
@@ -30,12 +30,11 @@ def machine_lines() -> list[str]:
 def _device_line() -> str:
     try:
         number = device()
+        if number is not None:
+            return gpu_description(number)
+        reason = why_no_gpu(0)
+        if reason:
+            return f"CPU (no GPU: {reason})"
+        return f"CPU (set MINIDECONV_DEVICE=gpu to use {gpu_description(0)})"
     except DeviceError as error:
         return f"none ({error})"
-    if number is None and os.environ.get("MINIDECONV_DEVICE", "").strip().lower() == "auto":
-        return f"CPU ({why_no_gpu(0)})"
-    if number is None:
-        return "CPU (set MINIDECONV_DEVICE=gpu for a GPU)"
-    from .backend import gpu_description
-
-    return gpu_description(number)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import copy
 import math
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
 
 from . import functional as F
-from .backend import Array, array_module, to_device
+from .backend import Array, not_finite, room, to_device
 from .layers import RULES, Layer, MaxPool2d, Step
 
 CONTROL_SEED = (1311, 2901)  # of weights that mean nothing: one that no net is trained from
+BATCH_BYTES = 2**28  # of maps, where it is ours to choose how many images go through a net together
 
 
 class Trace:
@@ -72,11 +74,16 @@ class NotFiniteError(ValueError):
     """A map or a weight holds NaN or infinity; the message names the layer."""
 
 
+class TooLargeError(MemoryError):
+    """So many images at once do not fit into memory; the message says how many do."""
+
+
 class Network:
     """A named list of layers.
 
     Args:
-        layers: pairs (name, layer). Missing weights are drawn (He et al. 2015, biases zero) from `seed`, in order.
+        layers: pairs (name, layer). Their weights move to the device; missing ones are drawn (He et al. 2015, biases
+            zero) from `seed`, in order, unless that is None.
         name: what the net is called.
         input_shape: (C, H, W) of the images it was made for, or None.
         preprocessing: turns photos into arrays (`images.Preprocessing`), or None where it is not known.
@@ -95,7 +102,7 @@ class Network:
 
     def __init__(self, layers, *, name="network", input_shape=None, preprocessing=None, classes=None,
                  source=None, sha256=None, licence=None, original_names=None, softmax: bool = False,
-                 seed: int = 0):  # fmt: skip
+                 seed: int | None = 0):  # fmt: skip
         layers = list(layers)
         self.layers: dict[str, Layer] = dict(layers)
         if len(self.layers) != len(layers) or not layers:
@@ -104,7 +111,7 @@ class Network:
         self.input_shape = tuple(input_shape) if input_shape else None
         self.source, self.sha256, self.licence = source, sha256, licence
         self.original_names, self.softmax = original_names, softmax
-        _draw_missing(list(self.layers.values()), np.random.default_rng(seed))
+        _complete(list(self.layers.values()), seed)
 
     def preprocess(self, photos) -> Array:
         """Photos as the net wants them: paths, Pillow images or uint8 (N, H, W, 3) -> (C, H, W, N) float32.
@@ -134,8 +141,12 @@ class Network:
             rng: a numpy Generator; with it this is a training pass and dropout is on.
         Raises:
             ValueError: if shapes do not fit, or a value is not finite.
+            TooLargeError: if memory runs out.
         """
-        x = self._checked_input(x)
+        with self.within_memory(x):
+            return self._forward(self._checked_input(x), until, keep, rng)
+
+    def _forward(self, x, until, keep, rng):
         names = self._names_until(until)
         kept = [self.name_of(name) for name in ([keep] if isinstance(keep, str) else keep or ())]
         steps, previous = {}, None
@@ -173,8 +184,9 @@ class Network:
         shape = trace.step(layer).y_shape
         if signal.shape != shape:
             raise ValueError(f"backward: the signal has shape {signal.shape}, but {layer} has {shape}")
-        for name in reversed(names[: names.index(layer) + 1]):
-            signal = self.layers[name].down(signal, trace.step(name), rule)
+        with self.within_memory(signal):
+            for name in reversed(names[: names.index(layer) + 1]):
+                signal = self.layers[name].down(signal, trace.step(name), rule)
         return signal
 
     def gradients(self, trace: Trace, grad: Array) -> dict[str, Array]:
@@ -194,12 +206,13 @@ class Network:
         trained = [name for name in names if self.layers[name].parameters]
         if not trained:
             return {}
-        for name in reversed(names):
-            layer, step = self.layers[name], trace.step(name)
-            found.update({f"{name}.{key}": value for key, value in layer.gradients(grad, step).items()})
-            if name == trained[0]:  # nothing below has parameters
-                break
-            grad = layer.down(grad, step, "gradient")
+        with self.within_memory(grad):
+            for name in reversed(names):
+                layer, step = self.layers[name], trace.step(name)
+                found.update({f"{name}.{key}": value for key, value in layer.gradients(grad, step).items()})
+                if name == trained[0]:  # nothing below has parameters
+                    break
+                grad = layer.down(grad, step, "gradient")
         return {f"{name}.{key}": found[f"{name}.{key}"] for name in trained for key in self.layers[name].parameters}
 
     def probabilities(self, x: Array) -> Array:
@@ -290,18 +303,41 @@ class Network:
         except ValueError as error:
             raise ValueError(f"forward, layer {first}: {error}") from None
         x = to_device(x)
-        if not bool(array_module(x).isfinite(x).all()):
+        if not_finite({first: x}):
             raise NotFiniteError(f"forward: the input of {first} holds NaN or infinity")
         return x
 
     def _check_finite(self, maps, names):
         """The door's second half: the weights that were used, and the maps they gave, are finite."""
-        for name, value in self.parameters().items():
-            if name.rsplit(".", 1)[0] in names and not math.isfinite(value.sum()):  # NaN and infinity reach the sum
-                raise NotFiniteError(f"{self.name}: {name} holds NaN or infinity; load them again")
-        if not bool(array_module(maps).isfinite(maps).all()):
-            last = names[-1]
-            raise NotFiniteError(f"{self.name}: the maps of {last} overflow; check the scale of the input")
+        used = {name: value for name, value in self.parameters().items() if name.rsplit(".", 1)[0] in names}
+        wrong = not_finite({**used, names[-1]: maps})
+        if wrong in used:
+            raise NotFiniteError(f"{self.name}: {wrong} holds NaN or infinity; load them again")
+        if wrong:
+            raise NotFiniteError(f"{self.name}: the maps of {wrong} overflow; check the scale of the input")
+
+    def images_at_once(self, input_shape, most: int) -> int:
+        """How many images of a shape (C, H, W) go through together where it is ours to choose, by the size of all maps.
+
+        It depends on sizes alone, so that results do not change; unless a GPU is short of memory.
+        """
+        values = sum(map(math.prod, self.output_shapes(input_shape).values()))
+        return min(max(room(BATCH_BYTES) // (4 * values), 1), most)
+
+    @contextmanager
+    def within_memory(self, x: Array):
+        """Around work on the images `x`, (…, N): when memory runs out, say how many to take at once."""
+        try:
+            yield
+        except TooLargeError:
+            raise
+        except MemoryError:
+            count, fitting = x.shape[-1], x.shape[-1] // 2
+            if fitting and self.input_shape:
+                fitting = self.images_at_once(self.input_shape, fitting)
+            advice = f"use a batch size of {fitting} or less" if fitting else "use a smaller image, or a lower layer"
+            images = f"{count} images at once do" if count > 1 else "one image does"
+            raise TooLargeError(f"{self.name}: {images} not fit into memory; {advice}") from None
 
 
 def with_random_weights(net: Network, seed=CONTROL_SEED) -> Network:
@@ -323,11 +359,14 @@ def check_rule(rule: str) -> None:
         raise ValueError(f"rule {rule!r} is unknown; use one of {', '.join(RULES)}")
 
 
-def _draw_missing(layers, rng):
-    """Give every layer without weights those of `drawn`, with He et al.'s scales."""
+def _complete(layers, seed):
+    """Move weights to the device; a layer without gets those of `drawn`, with He et al.'s scales."""
+    rng = np.random.default_rng(seed)
     for layer, scale in zip(layers, he_scales(layers)):
         for key, shape in layer.parameter_shapes().items():
-            if getattr(layer, key) is None:
+            if getattr(layer, key) is not None:
+                setattr(layer, key, to_device(getattr(layer, key)))
+            elif seed is not None:
                 setattr(layer, key, drawn(key, shape, rng, scale))
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from contextlib import contextmanager
 
 import numpy as np
 
 from . import functional as F
-from .backend import Array, array_module, keep_freed_memory, to_device
+from .backend import Array, array_module, keep_freed_memory, not_finite, to_device
 from .layers import Conv2d
 from .network import Network, NotFiniteError, drawn, he_scales
 
@@ -96,7 +95,7 @@ class SGD:
         loss, grad = F.cross_entropy(logits, labels)
         self.errors = int((logits.argmax(axis=0) != labels).sum())
         gradients = self.net.gradients(trace, grad)
-        self._check(float(loss), gradients)
+        self._check({**gradients, "the loss": loss})
         self._update(gradients)
         return float(loss)
 
@@ -121,13 +120,12 @@ class SGD:
         except NotFiniteError as error:
             raise TrainingError(f"step {self.steps}: {error}; {self._advice()}") from None
 
-    def _check(self, loss, gradients):
+    def _check(self, numbers):
         """Stop before a bad number reaches the weights, and name the layer it came from."""
-        for name, grad in gradients.items():
-            if not math.isfinite(grad.sum()):
-                raise TrainingError(f"step {self.steps}: the gradient of {name} is not finite; {self._advice()}")
-        if not math.isfinite(loss):
-            raise TrainingError(f"step {self.steps}: the loss is not finite; {self._advice()}")
+        wrong = not_finite(numbers)
+        if wrong:
+            what = wrong if wrong == "the loss" else f"the gradient of {wrong}"
+            raise TrainingError(f"step {self.steps}: {what} is not finite; {self._advice()}")
 
     def _advice(self) -> str:
         return f"try a learning rate below {self.learning_rate:g}"

@@ -72,6 +72,15 @@ def channel_slabs(x) -> list[slice]:
     return [slice(first, first + size) for first in range(0, len(x), size)]
 
 
+def eighths(length: int, x, least: int = 1) -> list[slice]:
+    """Cut `length` into runs that cores can share: eight, on however many cores, but none shorter than `least`.
+
+    On a GPU one: it shares work by itself, and a product of all is faster than eight of parts.
+    """
+    size = max(-(-length // 8), least) if array_module(x) is np else length
+    return [slice(first, min(first + size, length)) for first in range(0, length, size)]
+
+
 @cache
 def thread_count() -> int:
     """How many threads: as many as NumPy's matrix products use; 1 if that cannot be limited on this platform."""

@@ -167,14 +167,12 @@ def network_of(description: dict[str, Any], path) -> Network:
         for entry in description["layers"]:
             arguments = dict(entry)
             name, kind = arguments.pop("name"), LAYERS[arguments.pop("type")]
-            layer = kind(**arguments)
-            for key, shape in layer.parameter_shapes().items():
-                setattr(layer, key, np.broadcast_to(np.float32(0), shape))  # no memory: replaced by the file's arrays
-            layers.append((name, layer))
+            layers.append((name, kind(**arguments)))
         about = {key: description[key] for key in ("name", "input_shape", "classes", "source", "sha256", "licence")}
         about.update({key: description[key] for key in ("original_names", "softmax") if key in description})
         prepared = description["preprocessing"]
-        net = Network(layers, preprocessing=Preprocessing.from_dict(prepared) if prepared else None, **about)
+        preprocessing = Preprocessing.from_dict(prepared) if prepared else None
+        net = Network(layers, preprocessing=preprocessing, seed=None, **about)
         check_words(net)
     except KeyError as error:
         raise ValueError(f"{path}: its description lacks or does not know {error}") from None

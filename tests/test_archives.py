@@ -12,7 +12,7 @@ from PIL import Image, ImageFile
 from minideconv import archives
 from minideconv.archives import Photos, class_folders
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = pytest.mark.host  # reads files
 
 
 def photo(level=0, size=(4, 6), kind="PNG"):

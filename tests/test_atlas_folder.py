@@ -11,6 +11,8 @@ from small import contents
 from minideconv.atlas import folder as module
 from minideconv.atlas.folder import MANIFEST, NewFolder, check_replaceable, is_up_to_date, read_manifest
 
+pytestmark = pytest.mark.host  # writes files
+
 FIRST = {"index.html": "one", "maps/a/0.jpg": "tile", "data/a.js": "atlas", "old.txt": "gone next time"}
 SECOND = {"index.html": "two", "maps/a/0.jpg": "tile", "data/a.js": "atlas", "maps/b/0.jpg": "new"}
 

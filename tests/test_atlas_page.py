@@ -21,7 +21,10 @@ from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 
 PROGRAMS = [shutil.which("chromium") or shutil.which("chromium-browser"), shutil.which("chromedriver")]
-pytestmark = pytest.mark.skipif(None in PROGRAMS, reason="needs chromium and chromedriver")
+pytestmark = [
+    pytest.mark.skipif(None in PROGRAMS, reason="needs chromium and chromedriver"),
+    pytest.mark.host,  # a page in a browser
+]
 ARGUMENTS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--hide-scrollbars")
 PATIENCE = 30  # seconds
 

@@ -11,6 +11,8 @@ import pytest
 from minideconv.atlas.page import HERE
 from minideconv.layers import ReLU
 
+pytestmark = pytest.mark.host  # JavaScript
+
 SCRIPT = (HERE / "atlas.js").read_text(encoding="utf-8")
 PRELUDE = """
 const vm = require("vm"), fs = require("fs");

@@ -9,6 +9,8 @@ from test_convert_onnx import B, W, conv, graph, model_of, saved
 
 from minideconv.convert import convert, read
 
+pytestmark = pytest.mark.host  # reads files
+
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 

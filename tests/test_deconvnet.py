@@ -218,6 +218,7 @@ def test_receptive_fields_of_published_nets():
     assert vgg.receptive_field("pool5").stride == (32, 32)
 
 
+@pytest.mark.host  # 2,000 channels of 110 x 110: only the size of a group is at stake
 def test_wide_windows_go_down_in_smaller_groups():
     size = minideconv.deconvnet._group_size
     for channels, units in ((3, 64), (96, 17), (2000, 1)):

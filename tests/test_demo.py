@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minideconv import Network, demo, occlude, save_model
+from minideconv import Network, demo, occlude, save_model, to_numpy
 from minideconv.datasets import Dataset
 from minideconv.experiments.feature_visualization import top_activations
 from minideconv.images import Preprocessing
@@ -120,7 +120,7 @@ def test_names_are_escaped(shown, page):
 def test_the_page_says_what_the_net_is_and_gets_right(shown, page):
     net, data = shown[0].net, shown[0].data
     assert str(net) in page.text
-    said = np.argmax(net.probabilities(net.preprocessing.scaled(data.images)), axis=0)
+    said = to_numpy(net.probabilities(net.preprocessing.scaled(data.images))).argmax(axis=0)
     assert f"It gets {100 * (said == data.labels).mean():.1f} % of these 30 pictures right" in page.text
 
 

@@ -11,9 +11,8 @@ import pytest
 from draw import assert_close, assert_equal
 from PIL import Image
 
-from minideconv import Network, models, project, save_model, to_device, to_numpy
+from minideconv import Network, models, network, project, save_model, to_device, to_numpy
 from minideconv.display import display
-from minideconv.experiments import reading
 from minideconv.experiments import snapshots as shared
 from minideconv.experiments.feature_evolution import HOW_SHOWN, evolution_sheet, evolve, strongest_of_all
 from minideconv.experiments.feature_movement import (
@@ -164,11 +163,11 @@ def test_a_jump_is_an_epoch_with_another_photo():
 def test_no_batch_holds_more_maps_than_it_may(monkeypatch):
     net, photos = small_net(1), grey_photos(8)
     values = sum(int(np.prod(shape)) for shape in net.output_shapes().values())
-    monkeypatch.setattr(reading, "BATCH_BYTES", 4 * values * 3 + 1)
+    monkeypatch.setattr(network, "BATCH_BYTES", 4 * values * 3 + 1)
     batches = list(photo_batches(net, photos))
     assert [(first, x.shape[-1]) for first, x in batches] == [(0, 3), (3, 3), (6, 2)]
     assert_equal(np.concatenate([to_numpy(x) for _, x in batches], axis=-1), PLAIN.scaled(photos))
-    monkeypatch.setattr(reading, "BATCH_BYTES", 1)
+    monkeypatch.setattr(network, "BATCH_BYTES", 1)
     assert [x.shape[-1] for _, x in photo_batches(net, photos)] == [1] * 8
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minideconv import Network, project
+from minideconv import Network, project, to_numpy
 from minideconv.display import display
 from minideconv.experiments import feature_visualization as fv
 from minideconv.images import Preprocessing
@@ -32,7 +32,7 @@ def pictures(count, seed=0, levels=3):
 
 def full_scan(net, photos, layer, k):
     """All positions of all photos in plain loops, sorted as DESIGN.md 13 says, one position for each photo."""
-    maps = net.forward(net.preprocessing.scaled(photos))[layer]
+    maps = to_numpy(net.forward(net.preprocessing.scaled(photos))[layer])
     maps = maps if maps.ndim == 4 else maps[:, None, None]
     channels, height, width, count = maps.shape
     tops = []

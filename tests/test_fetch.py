@@ -18,6 +18,8 @@ from minideconv import models
 from minideconv.backend import to_numpy
 from minideconv.weights import load_model
 
+pytestmark = pytest.mark.host  # downloads and reads files
+
 fetch = importlib.import_module("minideconv.fetch")  # the module, whatever the package calls `fetch`
 
 ALEXNET = [(11, 11, 3, 64), (5, 5, 64, 192), (3, 3, 192, 384), (3, 3, 384, 256), (3, 3, 256, 256)]

@@ -3,6 +3,8 @@
 import fuzz_readers
 import pytest
 
+pytestmark = pytest.mark.host  # reads files
+
 pytest.importorskip("onnx")
 pytest.importorskip("safetensors")
 

@@ -9,6 +9,8 @@ import pytest
 
 import minideconv
 
+pytestmark = pytest.mark.host  # reads source files
+
 PACKAGE = Path(minideconv.__file__).parent
 ORDER = (  # a file may import from the lines above its own; files of one folder may also import each other
     ("backend",),

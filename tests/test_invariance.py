@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from small import colour_net, levels, photo_folder, preparation
 
-from minideconv import Network, load_model, save_model
+from minideconv import Network, load_model, save_model, to_device, to_numpy
 from minideconv.cli import main
 from minideconv.experiments.feature_invariance import invariance, low_and_high
 from minideconv.experiments.photo_transforms import EDGES, framed, transformed
@@ -72,8 +72,8 @@ def test_a_translation_by_the_product_of_strides_moves_maps_by_whole_cells():
     net = Network(layers, input_shape=(3, 31, 31), preprocessing=resized(31))
     rng = np.random.default_rng(1)
     for name in ("conv1", "conv2"):
-        net.layers[name].weight = rng.integers(-2, 3, net.layers[name].weight.shape).astype("f")
-        net.layers[name].bias = rng.integers(-2, 3, net.layers[name].bias.shape).astype("f")
+        net.layers[name].weight = to_device(rng.integers(-2, 3, net.layers[name].weight.shape).astype("f"))
+        net.layers[name].bias = to_device(rng.integers(-2, 3, net.layers[name].bias.shape).astype("f"))
     frame = framed(net.preprocessing, levels(1, (50, 40), most=99)[0])
     for cells in (1, 2, -1):
         pictures = np.stack([transformed(frame, "translation", 4 * moved) for moved in (0, cells)])
@@ -96,12 +96,12 @@ def test_distances_are_lengths_of_differences_by_the_length_of_the_features():
         for k, (kind, amount) in enumerate(zip(found.transformation, found.amount)):
             after = net.forward(net.preprocess([transformed(frame, kind, amount)]))
             for number, layer in enumerate(found.layers):
-                length = np.linalg.norm(before[layer])
-                expected = np.linalg.norm(after[layer] - before[layer]) / length
+                still = to_numpy(before[layer])
+                expected = np.linalg.norm(to_numpy(after[layer]) - still) / np.linalg.norm(still)
                 assert found.distance[number, p, k] == pytest.approx(float(expected), rel=1e-5, abs=0)
             expected = net.probabilities(after.input)[found.number[p], 0]
             assert found.probability[p, k] == pytest.approx(float(expected), rel=1e-5)
-    one, two, three = (net.forward(net.preprocess([photo]))["relu3"] for photo in photos)
+    one, two, three = (to_numpy(net.forward(net.preprocess([photo]))["relu3"]) for photo in photos)
     expected = (np.linalg.norm(one - two) + np.linalg.norm(one - three)) / 2 / np.linalg.norm(one)
     assert found.apart[1, 0] == pytest.approx(float(expected), rel=1e-5)
 

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from draw import assert_equal
 from PIL import Image
 
 from minideconv import load_model, models
@@ -93,7 +94,8 @@ def test_what_was_stopped_ends_in_the_same_weights(data, tmp_path, monkeypatch):
             one_run(LITTLE, data, data, tmp_path / "stopped", SETTINGS, 0.03, False)
     one_run(LITTLE, data, data, tmp_path / "stopped", SETTINGS, 0.03, False)
     whole, stopped = (load_model(tmp_path / name / "model.npz").parameters() for name in ("whole", "stopped"))
-    assert all(np.array_equal(value, stopped[name]) for name, value in whole.items())
+    for name, value in whole.items():
+        assert_equal(value, stopped[name])
 
 
 def test_runs_with_other_settings_are_not_mixed(data, tmp_path):

@@ -9,7 +9,7 @@ from PIL import Image
 from small import colour_net, levels, preparation
 
 import minideconv
-from minideconv import Network, save_model
+from minideconv import Network, save_model, to_numpy
 from minideconv.cli import main
 from minideconv.experiments.occlusion_sensitivity import occlude
 from minideconv.images import Preprocessing
@@ -29,12 +29,11 @@ def photo():
 def cue_net():
     """Class 1 where a 2 × 2 patch is white, class 0 elsewhere: one filter that sees nothing but such a patch."""
     layers = [("conv1", Conv2d(1, 1, 2)), ("relu1", ReLU()), ("flatten", Flatten()), ("fc2", Linear(19 * 19, 2))]
-    net = Network(layers, name="cue", input_shape=(1, 20, 20), preprocessing=preparation("L", (20, 20)),
-                  classes=["plain", "cue"])  # fmt: skip
-    net.layers["conv1"].weight, net.layers["conv1"].bias = np.ones((1, 1, 2, 2), "f"), np.array([-3 * 255], "f")
-    net.layers["fc2"].weight = np.stack([np.zeros(361), np.ones(361)]).astype("f")
-    net.layers["fc2"].bias = np.array([100, 0], "f")
-    return net
+    conv1, fc2 = layers[0][1], layers[3][1]
+    conv1.weight, conv1.bias = np.ones((1, 1, 2, 2), "f"), np.array([-3 * 255], "f")
+    fc2.weight, fc2.bias = np.stack([np.zeros(361), np.ones(361)]).astype("f"), np.array([100, 0], "f")
+    return Network(layers, name="cue", input_shape=(1, 20, 20), preprocessing=preparation("L", (20, 20)),
+                   classes=["plain", "cue"])  # fmt: skip
 
 
 def test_a_planted_cue_lights_up_and_nothing_else():
@@ -60,10 +59,10 @@ def test_every_place_equals_a_photo_covered_by_hand(net, photo, layer, options):
             covered = photo.copy()
             covered[top : top + seen.size, left : left + seen.size] = options.get("colour", (0, 0, 0))
             x = net.preprocess([covered])
-            assert seen.activity[i, j] == net.forward(x)[seen.layer][seen.channel].sum()
-            logits = net.forward(x)["relu4"]
+            assert seen.activity[i, j] == float(net.forward(x)[seen.layer][seen.channel].sum())
+            logits = to_numpy(net.forward(x)["relu4"])
             assert seen.best[i, j] == logits[:, 0].argmax()
-            assert seen.probability[i, j] == pytest.approx(net.probabilities(x)[seen.number, 0], rel=1e-6)
+            assert seen.probability[i, j] == pytest.approx(float(net.probabilities(x)[seen.number, 0]), rel=1e-6)
 
 
 def test_the_map_is_the_strongest_and_the_projection_is_its_own(net, photo):

@@ -14,7 +14,7 @@ from minideconv import official
 from minideconv.datasets import cifar10, fashion_mnist, load
 from minideconv.downloads import download
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = pytest.mark.host  # reads files
 TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"
 PICTURES = (np.arange(5 * 28 * 28) % 251).astype(np.uint8).reshape(5, 28, 28)
 ANSWERS = np.array([9, 0, 3, 3, 7], np.uint8)

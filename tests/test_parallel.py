@@ -9,6 +9,8 @@ import pytest
 from minideconv import parallel
 from minideconv.parallel import pixelwise, share, thread_count
 
+pytestmark = pytest.mark.host  # threads of the CPU
+
 HERE = np.zeros(1)  # tells `share` that the work is on the CPU
 
 

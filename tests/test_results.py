@@ -11,6 +11,8 @@ from PIL import Image
 from minideconv.experiments.results import Result
 from minideconv.figures import new_figure
 
+pytestmark = pytest.mark.host  # draws on the host
+
 
 @dataclass(frozen=True, eq=False)
 class Squares(Result):

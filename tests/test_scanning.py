@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from small import SIZE, colour_net, levels, photo_folder, preparation
 
-from minideconv import Network, top_activations
+from minideconv import Network, to_numpy, top_activations
 from minideconv.archives import Photos
 from minideconv.encoding import png
 from minideconv.experiments import scanning
@@ -24,7 +24,7 @@ LAYERS = ["relu1", "pool1", "conv2", "relu3", "flatten", "relu4"]
 
 def maps_of(net, photos, layer):
     """(C, H, W, N), also after Flatten."""
-    maps = net.forward(net.preprocessing.scaled(photos))[layer]
+    maps = to_numpy(net.forward(net.preprocessing.scaled(photos))[layer])
     return maps if maps.ndim == 4 else maps[:, None, None]
 
 

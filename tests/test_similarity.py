@@ -19,6 +19,8 @@ from minideconv.experiments.similarity import (
     within_photo,
 )
 
+pytestmark = pytest.mark.host  # compares results on the host
+
 
 def spearman(one, other):
     """SciPy's answer, NaN where one of the two is constant."""

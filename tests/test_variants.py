@@ -5,7 +5,7 @@ from draw import assert_close, assert_equal, stacks, whole
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minideconv.backend import to_numpy
+from minideconv.backend import to_device, to_numpy
 from minideconv.experiments.variants import Variants, forward_variants
 from minideconv.layers import Conv2d
 from minideconv.network import Network
@@ -18,7 +18,7 @@ def variants_of(x, data, count):
     height, width = data.draw(st.integers(1, rows)), data.draw(st.integers(1, columns))
     rng = np.random.default_rng(data.draw(st.integers(0, 999)))
     top, left = rng.integers(0, rows - height + 1, count), rng.integers(0, columns - width + 1, count)
-    pixels, images = whole(rng, (channels, height, width, count)), np.repeat(x[..., :1], count, axis=3)
+    pixels, images = whole(rng, (channels, height, width, count)), x[..., :1].repeat(count, axis=3)
     for n, (row, column) in enumerate(zip(top, left)):
         images[:, row : row + height, column : column + width, n] = pixels[..., n]
     return pixels, top, left, images
@@ -48,7 +48,7 @@ def test_only_what_can_change_is_computed():
     net = Network([("conv1", Conv2d(1, 1, 3, padding=1)), ("conv2", Conv2d(1, 1, 5, stride=2))])
     x = np.zeros((1, 40, 40, 1))
     trace = net.forward(x)
-    variants = Variants(np.ones((1, 4, 4, 1)), Window(np.array([10]), np.array([0]), 4, 4))
+    variants = Variants(to_device(np.ones((1, 4, 4, 1))), Window(np.array([10]), np.array([0]), 4, 4))
     one = variants.up(net.layers["conv1"], trace.step("conv1"))
     assert one.maps.shape == (1, 6, 6, 1)  # a pixel more on each side
     assert (one.window.top, one.window.left) == (9, 0)  # moved inwards at the edge

@@ -8,8 +8,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
+from ..backend import not_finite
 from ..files import check_writable, one_line
 from ..images import CAFFE, TORCHVISION, Preprocessing
 from ..models import ZOO
@@ -126,9 +125,9 @@ def _check_numbers(net: Network) -> None:
     count = sum(value.size for value in net.parameters().values())
     if count > MOST_PARAMETERS:
         raise ValueError(f"it has {count:,} parameters; {MOST_PARAMETERS:,} are read at most")
-    for name, value in net.parameters().items():
-        if not np.isfinite(value).all():
-            raise ValueError(f"{name} holds NaN or infinity")
+    wrong = not_finite(net.parameters())
+    if wrong:
+        raise ValueError(f"{wrong} holds NaN or infinity")
 
 
 def _note_source(net: Network, path: Path) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..backend import to_device
 from ..layers import (
     AvgPool2d,
     Conv2d,
@@ -75,7 +74,7 @@ def read_layers(graph: Graph) -> Stack:
         raise ValueError("the graph has no layers")
     for layer in stack.layers:
         for key in layer.parameters:
-            setattr(layer, key, to_device(np.asarray(getattr(layer, key), np.float32)))
+            setattr(layer, key, np.asarray(getattr(layer, key), np.float32))
     return stack
 
 

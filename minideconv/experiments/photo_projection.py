@@ -79,10 +79,10 @@ def chosen_units(trace: Trace, layer: str, top: int = 9, channel: int | None = N
         if not 1 <= top <= MOST_UNITS:
             raise ValueError(f"top is {top}; a sheet shows 1 to {MOST_UNITS} units")
         return strongest(trace, layer, top)
-    maps = to_numpy(trace.image(0)[layer])
+    maps = trace.image(0)[layer]
     channel, row, column = unit_of(maps, layer, channel, position)
-    value = maps[(channel, row, column, 0) if maps.ndim == 4 else (channel, 0)]
-    return Units(*(np.array([number]) for number in (0, channel, row, column)), np.array([value]))
+    value = to_numpy(maps[(channel, row, column) if maps.ndim == 4 else channel])  # (1,)
+    return Units(*(np.array([number]) for number in (0, channel, row, column)), value)
 
 
 def activation_text(net: Network, layer: str, value: float) -> str:

@@ -5,7 +5,6 @@ Letters: N photos, C channels of a photo, H rows, W columns.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,8 +20,7 @@ from ..official import has_fashion_mnist
 if TYPE_CHECKING:
     from PIL import Image
 
-BATCH = 32  # photos that go through the net together, fewer if their maps need more than so many bytes
-BATCH_BYTES = 2**28
+BATCH = 32  # photos that go through the net together, fewer if their maps are large
 EMBEDDED = "fashion-mnist-1000"  # what the pictures that the package carries are called
 
 
@@ -68,8 +66,8 @@ def evenly(count: int, limit: int) -> np.ndarray:
 
 
 def photos_at_once(net: Network, input_shape, most: int = BATCH) -> int:
-    """How many photos of a shape (C, H, W) go through a net together; it depends on sizes alone, so results do not."""
-    return min(max(BATCH_BYTES // (4 * sum(map(math.prod, net.output_shapes(input_shape).values()))), 1), most)
+    """How many photos of a shape (C, H, W) go through a net together: `Network.images_at_once`."""
+    return net.images_at_once(input_shape, most)
 
 
 def read_levels(net: Network, photos, runs) -> Iterator[tuple[np.ndarray, np.ndarray, dict[int, str]]]:

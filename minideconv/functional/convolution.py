@@ -15,7 +15,7 @@ import math
 from itertools import chain
 
 from ..backend import Array, array_module, block_bytes
-from ..parallel import channel_slabs, share
+from ..parallel import channel_slabs, eighths, share
 from .geometry import output_shape, pad_pairs, pair
 
 PARTIAL_SUMS = 8  # a weight gradient is added up in so many parts
@@ -115,7 +115,7 @@ def conv_transpose2d(y: Array, weight: Array, x_shape, *, stride=1, padding=0, g
                 columns = xp.matmul(some, signal, out=_within(buffer, (len(some), signal.shape[1])))
                 _col2im(columns, planes, taps, stride, rows, out[1], these)
 
-    share(work, _parts(x_shape, size), y)
+    share(work, _parts(x_shape, size, y), y)
     return _join_phases(phases, x_shape, stride, padding)
 
 
@@ -277,13 +277,13 @@ def _within(buffer, shape):
     return buffer[: math.prod(shape)].reshape(shape)
 
 
-def _parts(x_shape, taps):
+def _parts(x_shape, taps, y):
     """Cut (C, H, W, N) into parts, (channels, images), that cores can work on without meeting: up to 8 of channels."""
     channels, count = x_shape[0], x_shape[3]
-    size = max(-(-channels // 8), -(-64 // taps))  # fewer than 64 rows starve the product
-    if size < channels:
-        starts = range(0, channels, size)
-        return [(slice(start, min(start + size, channels)), slice(0, count)) for start in starts]
+    least = -(-64 // taps)  # fewer than 64 rows starve the product
+    runs = eighths(channels, y, least)
+    if len(runs) > 1:
+        return [(run, slice(0, count)) for run in runs]
     size = -(-count // max(count // 64, 1))
     return [(slice(0, channels), slice(start, min(start + size, count))) for start in range(0, count, size)]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..backend import Array, array_module
-from ..parallel import share
+from ..parallel import eighths, share
 
 
 def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
@@ -36,13 +36,12 @@ def _product(left, right):
     """The matrix product `left @ right`, its rows shared among cores (`parallel` says why BLAS does not do that)."""
     xp = array_module(left)
     result = xp.empty((len(left), right.shape[1]), xp.result_type(left, right))
-    size = -(-len(left) // 8)
 
     def work(blocks):
         for rows in blocks:
             xp.matmul(left[rows], right, out=result[rows])
 
-    share(work, [slice(first, first + size) for first in range(0, len(left), size)], left)
+    share(work, eighths(len(left), left), left)
     return result
 
 

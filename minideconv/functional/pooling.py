@@ -46,7 +46,8 @@ def max_pool2d(x: Array, kernel_size, *, stride=None, padding=0, ceil_mode: bool
     def work(slabs):
         for some in slabs:
             padded = pad(x[some], sides, -xp.inf)  # a padded 0 would beat -1
-            of_row, tap = _first_largest([padded[:, :, columns] for columns in across], range(kernel_size[1]))
+            numbers = [xp.uint8(j) for j in range(kernel_size[1])]
+            of_row, tap = _first_largest([padded[:, :, columns] for columns in across], numbers)
             taps = [xp.uint8(i * kernel_size[1]) + tap[:, rows] for i, rows in enumerate(down)]  # row-major
             y[some], switches[some] = _first_largest([of_row[:, rows] for rows in down], taps)
 
@@ -55,11 +56,11 @@ def max_pool2d(x: Array, kernel_size, *, stride=None, padding=0, ceil_mode: bool
 
 
 def _first_largest(candidates, taps):
-    """Pixel by pixel the largest of some maps, and the tap beside the first that is: taps are counted upwards."""
+    """Pixel by pixel the largest of some maps, and the tap beside the first that is: uint8, counted upwards."""
     xp = array_module(candidates[0])
-    best, switch = candidates[0].copy(), xp.zeros(candidates[0].shape, xp.uint8) + xp.asarray(taps[0], xp.uint8)
+    best, switch = candidates[0].copy(), xp.zeros(candidates[0].shape, xp.uint8) + taps[0]
     for candidate, tap in zip(candidates[1:], taps[1:]):
-        xp.maximum(switch, (candidate > best) * xp.asarray(tap, xp.uint8), out=switch)  # the last to win stays
+        xp.maximum(switch, (candidate > best) * tap, out=switch)  # the last to win stays
         xp.maximum(best, candidate, out=best)
     return best, switch
 
