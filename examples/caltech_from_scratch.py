@@ -9,19 +9,21 @@ model.npz, curve.csv and curve.png of each split into --out.
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from minideconv import Network, save_model
 from minideconv.archives import Photos
 from minideconv.curves import save_curve_picture, save_curve_table
 from minideconv.datasets import Dataset
 from minideconv.evaluation import evaluate
-from minideconv.experiments.feature_analysis import divide
+from minideconv.experiments.feature_analysis import check_enough, divide
 from minideconv.experiments.features import labelled
 from minideconv.layers import Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
-from minideconv.training import SGD, Falling, Settings, train
+from minideconv.training import SGD, Falling, Settings, preprocessing_of, train
 
 SIZE, PER_CLASS, TRAIN = 64, 80, 30
 SETTINGS = Settings(epochs=60, batch_size=64, seed=0, crop_padding=6, flips=True, schedule=Falling(60))
@@ -44,13 +46,18 @@ def small_zfnet(classes, seed):
 def main(source, out, splits=1, settings=SETTINGS, train_per_class=TRAIN):
     photos = Photos(source)
     numbers, labels, classes = labelled(photos, PER_CLASS)
-    read = photos.map(lambda photo: np.asarray(photo.resize((SIZE, SIZE))), numbers, progress="reading")
-    images = np.stack([pixels for _, pixels, problem in read if not problem])
+    read = photos.map(
+        lambda photo: np.asarray(photo.resize((SIZE, SIZE), Image.Resampling.BILINEAR)), numbers, progress="reading"
+    )
+    usable = [(pixels, label) for (_, pixels, problem), label in zip(read, labels) if not problem]
+    images, labels = (np.stack(part) for part in zip(*usable))
+    check_enough(labels, classes, train_per_class)
     found = []
     for split in range(splits):
         parts = divide(labels, train_per_class, np.random.default_rng([0, split]))
         data, test = (Dataset(images[part], labels[part], classes, photos.source.stem, []) for part in parts)
         net = small_zfnet(len(classes), split)
+        net.preprocessing = replace(preprocessing_of(data), resize=(SIZE, SIZE))  # squeezed whole
         optimizer = SGD(net, learning_rate=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
         folder = out / f"split-{split}"
         folder.mkdir(parents=True, exist_ok=True)

@@ -102,3 +102,29 @@ def test_examples_on_photos_write_what_they_say(tmp_path, monkeypatch, capsys, n
     folders = ["000/", "001/"] if name == "occlusion" else [""]
     assert written == [f"{folder}{name}.{ending}" for folder in folders for ending in ("csv", "npz", "png")]
     assert f"written: {tmp_path / 'out'}" in capsys.readouterr().out
+
+
+def test_the_loop_trains_both_nets_and_looks_at_both(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (30, 32, 32, 3), dtype=np.uint8), np.arange(30) % 10
+    data = Dataset(images, labels, list("abcdefghij"), "noise", [])
+    example("architecture_loop").main(data, data, tmp_path, seeds=2, settings=Settings(epochs=1, batch_size=15))
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written == {"alexnet8", "zfnet8", "alexnet8-conv1.png", "zfnet8-conv1.png", "relu2.png"} | {
+        "sizes.png", "sizes.csv"
+    }  # fmt: skip
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[1:3]] == ["alexnet8", "zfnet8"] and "off the test error" in lines[-1]
+
+
+def test_a_net_is_trained_on_caltech_alone(tmp_path, capsys):
+    for label, name in enumerate("abc"):
+        photo_folder(tmp_path / "photos" / name, levels(7, size=(40, 50), seed=label), broken=[2])
+    settings = Settings(epochs=1, batch_size=6)
+    example("caltech_from_scratch").main(tmp_path / "photos", tmp_path / "run", 2, settings, train_per_class=4)
+    for split in ("split-0", "split-1"):
+        written = {path.name for path in (tmp_path / "run" / split).iterdir()}
+        assert written == {"model.npz", "checkpoint.npz", "curve.csv", "curve.png"}
+        assert load_model(tmp_path / "run" / split / "model.npz").preprocessing.resize == (64, 64)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3 and lines[-1].endswith("the paper: 46.5 ± 1.7 %")

@@ -36,7 +36,7 @@ def run(options) -> None:
         if getattr(options, name) <= 0:
             raise ValueError(f"--{name.replace('_', '-')} is {getattr(options, name)}; it must be above zero")
     out = free_folder(options.out)
-    names = options.nets or [name for name, _ in TABLE_3]
+    names = options.nets or list(TABLE_3)
     for name in names:
         build(name)  # says what there is
     data = every_nth(load(options.data, part="train", size=options.size), options.limit)
