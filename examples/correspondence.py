@@ -25,7 +25,7 @@ def main(net, photos=PHOTOS, marks=MARKS, layers=LAYERS, draws=DRAWS, out=OUT):
     out.mkdir(parents=True, exist_ok=True)
     for crop in ("photo", "object"):
         found = minideconv.correspond(net, photos, marks, layers, draws=draws, crop=crop, progress=True)
-        print(f"{found.table()}\n")
+        print(f"{found}\n")
         for ending in (".png", ".csv", ".npz"):
             found.save(out / f"{crop}{ending}")
     print(f"written: {out}")

@@ -8,11 +8,14 @@ from . import functional
 from .atlas import Atlas, atlas
 from .backend import array_module, to_device, to_numpy
 from .deconvnet import Patches, Projection, Units, project, project_patches, strongest
+from .experiments.architecture_selection import Diagnosis, diagnose
 from .experiments.correspondence import Correspondence
 from .experiments.correspondence_analysis import correspond
 from .experiments.feature_analysis import Transfer, transfer
 from .experiments.feature_invariance import Invariance, invariance
+from .experiments.model_sizes import ModelSizes, model_sizes
 from .experiments.occlusion_sensitivity import Occlusion, occlude
+from .experiments.sanity_checks import Controls, controls
 from .experiments.scanning import TopActivations, top_activations
 from .network import Network, Trace
 from .weights import load_model, save_model
@@ -20,8 +23,11 @@ from .weights import load_model, save_model
 __version__ = "0.1.0"
 __all__ = [
     "Atlas",
+    "Controls",
     "Correspondence",
+    "Diagnosis",
     "Invariance",
+    "ModelSizes",
     "Network",
     "Occlusion",
     "Patches",
@@ -32,10 +38,13 @@ __all__ = [
     "Units",
     "array_module",
     "atlas",
+    "controls",
     "correspond",
+    "diagnose",
     "functional",
     "invariance",
     "load_model",
+    "model_sizes",
     "occlude",
     "project",
     "project_patches",

@@ -54,14 +54,14 @@ def test_one_photo_is_enough_and_the_last_relu_over_maps_is_asked(folder, tmp_pa
 
 
 def test_the_limit_chooses_photos_evenly(folder, tmp_path):
-    options = ["--model", folder / "net.npz", "--photos-limit", 3, "--out", tmp_path]
+    options = ["--model", folder / "net.npz", "--limit", 3, "--out", tmp_path]
     assert run("controls", folder / "photos", *options) == 0
     with np.load(tmp_path / "controls.npz") as arrays:
         assert arrays["image"].tolist() == [0, 2]  # and 4, which is broken
 
 
 def test_what_the_package_carries_needs_no_file(tmp_path, capsys):
-    options = ["--model", "zfnet28", "--layer", "relu2", "--photos-limit", 4, "--out", tmp_path]
+    options = ["--model", "zfnet28", "--layer", "relu2", "--limit", 4, "--out", tmp_path]
     assert run("controls", "fashion-mnist-1000", *options) == 0
     shown = capsys.readouterr().out
     assert "4 units" in shown and shown.endswith("the controls of fashion-mnist-1000 0\n")
@@ -79,7 +79,7 @@ def test_what_the_package_carries_needs_no_file(tmp_path, capsys):
         ({"--model": "{folder}/pool.npz", "--layer": "pool1"}, "pool1 has neither weights nor is it a ReLU"),
         ({"--layer": "relu9"}, "small has no layer 'relu9'"),
         ({"--layer": "pool1"}, "give one of conv1, relu1, conv2, relu2, conv3, relu3, fc4, relu4"),
-        ({"--photos-limit": "0"}, "look at one unit of one photo at least"),
+        ({"--limit": "0"}, "look at one unit of one photo at least"),
         ({"--units": "0"}, "look at one unit of one photo at least"),
         ({"--out": "{folder}/file"}, "is a file; give a folder"),
     ],

@@ -254,7 +254,7 @@ def result():
 
 
 def test_the_table_has_every_measure_beside_the_paper_and_says_how_many_draws_are_as_low():
-    lines = result().table().splitlines()
+    lines = str(result()).splitlines()
     row = next(line for line in lines if line.startswith("relu1"))
     assert row.split("  ")[-1].strip() == "0.900, 0.800"
     assert "0.500 ± 0.000" in row and row.count("0.500 ± 0.250 (50 %)") == 3

@@ -58,7 +58,7 @@ def test_a_filter_that_no_photo_makes_positive_is_dead_and_one_that_outweighs_al
 def test_active_photos_and_energy_are_counted_as_defined():
     net = colour_net()
     x = levels(70)  # more than go through the net together
-    found = diagnose(net, "conv2", x)
+    found = diagnose(net, x, "conv2")
     maps = np.maximum(to_numpy(net.forward(net.preprocess(x))["conv2"]).astype(np.float64), 0)
     assert found.active.tolist() == [sum(maps[o, ..., n].max() > 0 for n in range(70)) for o in range(6)]
     energy = np.array([(maps[o] ** 2).sum() for o in range(6)])
@@ -68,7 +68,7 @@ def test_active_photos_and_energy_are_counted_as_defined():
 @given(st.floats(0.01, 1), st.integers(0, 99))
 def test_renormalised_sizes_are_those_of_the_paper_s_step(radius, seed):
     net = models.build("zfnet28", until="relu2", seed=seed)
-    found = diagnose(net, "conv2", radius=radius)
+    found = diagnose(net, layer="conv2", radius=radius)
     renormalise_filters(net, radius)
     after = np.sqrt((to_numpy(net.layers["conv2"].weight).astype(float) ** 2).mean(axis=(1, 2, 3)))
     np.testing.assert_allclose(found.rms_renormalised, after, rtol=1e-6)
@@ -87,7 +87,7 @@ def test_renormalised_filters_hold_other_shares_and_the_net_stays_as_it_was():
 
 def test_below_a_layer_lie_cells_of_the_maps_it_reads():
     net = models.build("alexnet", until="relu3")
-    first, second = diagnose(net), diagnose(net, "relu2")
+    first, second = diagnose(net), diagnose(net, layer="relu2")
     assert (first.layer, first.below, first.cell, first.channels) == ("conv1", None, (1, 1), "RGB")
     assert (second.layer, second.below, second.cell, second.channels) == ("conv2", "pool1", (8, 8), None)
     assert first.levels == pytest.approx(255 * 0.226) and second.levels is None
@@ -104,7 +104,7 @@ def test_every_number_is_told_with_a_sentence():
     ]  # fmt: skip
     assert "above 0.125 cycles a pixel" in told[0][2] and "of white noise's energy 93% is" in told[0][2]
     assert all(sentence.count(".") and sentence.endswith(".") for *_, sentence in told)
-    second = diagnose(models.build("alexnet", until="relu3"), "conv2").findings()
+    second = diagnose(models.build("alexnet", until="relu3"), layer="conv2").findings()
     assert "nothing can alias" in second[0][2] and "a cell of pool1 (8 pixels)" in second[1][2]
 
 
@@ -130,7 +130,7 @@ def test_arrays_are_kept_and_read_back_without_pickle(tmp_path):
 
 def test_the_sheet_shows_filters_and_spectra_those_that_alias_framed():
     few = diagnose(made_net(patterns()), photos=photos()).draw()
-    many = diagnose(models.build("alexnet", until="relu3"), "conv3").draw()
+    many = diagnose(models.build("alexnet", until="relu3"), layer="conv3").draw()
     frames = [len(axes.patches) for axes in few.axes[:2]]
     assert frames == [2, 2 + 6]  # two filters alias; in each spectrum lies the box of the stride
     assert len(few.axes[0].images) == 6 and len(few.axes[0].texts) == 6

@@ -235,7 +235,7 @@ def test_of_a_folder_some_photos_are_taken_and_broken_ones_left_out(files, tmp_p
         ({"photos": "{folder}/photos/000.png {folder}/photos/002.png"}, "002.png is damaged or cut short"),
         ({"photos": "{folder}/photos/000.png missing.png"}, "there is no file missing.png"),
         ({"photos": "{folder}/net.npz {folder}/net.npz"}, "is not an image Pillow can read"),
-        ({"--limit": "0"}, "--limit is 0; look at one photo at least"),
+        ({"--limit": "0"}, "limit is 0; look at one photo at least"),
         ({"--layers": "relu1 relu9"}, "small has no layer 'relu9'"),
         ({"--class": "tench"}, "has no class 'tench'; near: n01 tench"),
         ({"--class": "1 2"}, "2 classes for 3 photos"),
@@ -253,3 +253,20 @@ def test_what_is_wrong_is_said_in_one_line_and_nothing_is_written(
     assert run("invariance", *(part.format(folder=files) for part in given)) == 2
     said = capsys.readouterr().err.splitlines()
     assert message in said[-1] and said[-1].startswith("minideconv: ") and list(tmp_path.iterdir()) == []
+
+
+def test_half_way_is_the_least_change_either_way():
+    """A photo made 0.9 as large is nearer to itself than one made 0.3 as large."""
+    net, photos = colour_net(), [np.random.default_rng(0).integers(0, 8, (30, 30, 3), np.uint8)]
+    found = invariance(net, photos, ["relu1"], translations=[-3, 0, 1], scales=[0.3, 0.9, 1, 1.5], degrees=[0, 350, 90])
+    at = dict(zip(zip(found.transformation.tolist(), found.amount.tolist()), found.distance[0, 0].tolist()))
+    assert at["scale", 0.9] >= at["scale", 0.3] / 2  # so half-way is at the smaller of the two changes
+    assert found.half_way("relu1", "scale") == 1 / 0.9
+    assert found.half_way("relu1", "translation") == 1 and found.half_way("relu1", "rotation") == 10
+
+
+def test_one_class_for_all_photos_may_be_a_number():
+    net = colour_net()
+    photos = [np.random.default_rng(seed).integers(0, 8, (30, 30, 3), np.uint8) for seed in (0, 1)]
+    small = {"translations": [0], "scales": [1], "degrees": [0]}
+    assert invariance(net, photos, ["relu1"], 3, **small).number.tolist() == [3, 3]

@@ -254,3 +254,16 @@ def test_the_other_map_is_another_one():
 def test_what_cannot_be_controlled_is_refused(net, layer, options, message):
     with pytest.raises(ValueError, match=message):
         controls(net, levels(1), layer, **options)
+
+
+def test_no_photos_are_refused_at_the_door():
+    with pytest.raises(ValueError, match=r"photos are uint8 \(0, 12, 12, 3\)"):
+        controls(colour_net(), np.zeros((0, 12, 12, 3), np.uint8), "relu2")
+
+
+def test_where_nothing_has_contrast_nothing_is_said():
+    from minideconv.experiments.controls_report import _of_map, _of_weights
+
+    assert _of_map(np.nan) == "of the map nothing can be said"
+    assert _of_weights(np.nan, np.nan) == "of the weights nothing can be said"
+    assert _of_weights(np.nan, 0.9) == _of_weights(0.9, np.nan) == _of_weights(0.9, 0.0)

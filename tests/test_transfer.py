@@ -369,3 +369,15 @@ def test_enough_is_one_more_than_is_trained_on():
     check_enough(np.repeat([0, 1], 6), ["a", "b"], 5)
     with pytest.raises(ValueError, match="class b has 5 photos"):
         check_enough(np.repeat([0, 1], [6, 5]), ["a", "b"], 5)
+
+
+def test_the_new_net_may_be_saved_in_the_folder_that_is_created(colours, model, tmp_path):
+    out = tmp_path / "new"
+    arguments = ["--train-per-class", "4", "--splits", "1", "--out", str(out), "--save", str(out / "net.npz")]
+    assert main(["transfer", "--model", model, "--data", str(colours), *arguments]) == 0
+    assert load_model(out / "net.npz").classes == list(COLOURS)
+
+
+def test_clutter_is_no_class(colours):
+    (colours / "red").rename(colours / "257.clutter")
+    assert labelled(Photos(colours), 80)[2] == ["blue", "green"]

@@ -8,16 +8,14 @@ from .shared import add_model_option, free_folder, load_or_fetch, new_command, n
 def add(commands) -> None:
     command = new_command(
         commands, "controls", run, "how much of a projection is the net's own: random weights, another map",
-        "minideconv controls photos.zip --model alexnet --layer relu5 --photos-limit 50 --out controls\n"
+        "minideconv controls photos.zip --model alexnet --layer relu5 --limit 50 --out controls\n"
         "  minideconv controls dog.jpg --layer relu3\n"
         "  minideconv controls fashion-mnist-1000 --model zfnet28       (both come with the package)",
     )  # fmt: skip
     command.add_argument("photos", metavar="PHOTOS", help="a photo, a folder or zip, fashion-mnist or cifar10")
     add_model_option(command)
     command.add_argument("--layer", help="a convolution or a ReLU (default: the last ReLU over maps)")
-    command.add_argument(
-        "--photos-limit", type=int, default=50, metavar="N", help="photos, evenly chosen (default: 50)"
-    )
+    command.add_argument("--limit", type=int, default=50, metavar="N", help="photos, evenly chosen (default: 50)")
     command.add_argument("--units", type=int, default=1, metavar="K", help="the strongest of each photo (default: 1)")
     command.add_argument("--out", default="controls", metavar="FOLDER", help="is created (default: controls)")
 
@@ -35,7 +33,7 @@ def run(options) -> None:
     usual = rectified_maps(net, net.input_shape)[-1] if net.input_shape else None
     photos = photo_source(options.photos)
     found = controls(
-        net, photos, net.name_of(options.layer or usual), units=options.units, limit=options.photos_limit, progress=True
+        net, photos, net.name_of(options.layer or usual), units=options.units, limit=options.limit, progress=True
     )
     for problem in found.skipped:
         note(f"skipped: {problem}")

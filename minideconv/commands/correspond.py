@@ -10,14 +10,14 @@ from .shared import add_model_option, free_folder, load_or_fetch, new_command, n
 def add(commands) -> None:
     command = new_command(
         commands, "correspond", run, "whether a net relates the same part of different objects (Table 1)",
-        "minideconv correspond photos.zip --marks dog_parts.json --model alexnet --layer relu1 relu5\n"
+        "minideconv correspond photos.zip --marks dog_parts.json --model alexnet --layers relu1 relu5\n"
         "  the marks, by hand, boxes as [top, left, bottom, right] in pixels of the photo:\n"
         '  {"a.jpg": {"object": [14, 24, 140, 156], "parts": {"nose": [104, 54, 130, 82]}}, "b.jpg": …}',
     )  # fmt: skip
     command.add_argument("photos", nargs="+", metavar="PHOTOS", help="a folder, a zip, a glob pattern, or photos")
     command.add_argument("--marks", required=True, metavar="FILE.json", help="boxes of the object and of its parts")
     add_model_option(command)
-    command.add_argument("--layer", nargs="+", metavar="LAYER", help="(default: every ReLU)")
+    command.add_argument("--layers", nargs="+", metavar="LAYER", help="(default: every ReLU)")
     command.add_argument(
         "--draws", type=int, default=50, metavar="N", help="how many times random places are drawn (default: 50)"
     )
@@ -47,9 +47,9 @@ def run(options) -> None:
     note(f"{len(marks)} photos are marked")
     photos = options.photos[0] if len(options.photos) == 1 else options.photos
     found = correspond(
-        net, photos, marks, options.layer, draws=options.draws, seed=options.seed, crop=options.crop, progress=True
+        net, photos, marks, options.layers, draws=options.draws, seed=options.seed, crop=options.crop, progress=True
     )
-    print(found.table())
+    print(found)
     save_all(found, out, "correspondence")
     with write_whole(out / "marks.png") as file:
         file.write(figure_png(draw_marks(net, place_marks(net, photos, marks, options.crop))))

@@ -40,7 +40,7 @@ def run(options) -> None:
     net = load_or_fetch(options.model)
     layer = convolution(net, options.layer)
     photos = options.photos and photo_source(options.photos)
-    found = diagnose(net, layer, photos, radius=options.radius, progress=True)
+    found = diagnose(net, photos, layer, radius=options.radius, progress=True)
     for problem in found.skipped:
         note(f"skipped: {problem}")
     above = layer_above(net, layer) if photos else None

@@ -12,12 +12,12 @@ def add(commands) -> None:
     command = new_command(
         commands, "evolve", run, "how features form in training, from the snapshots of its epochs",
         "minideconv evolve run/snapshots --photos fashion-mnist --out evolution\n"
-        "  minideconv evolve run/snapshots --photos photos.zip --layer relu2 relu3 --channels 0,5,7 --out evolution",
+        "  minideconv evolve run/snapshots --photos photos.zip --layers relu2 relu3 --channels 0,5,7 --out evolution",
     )  # fmt: skip
     command.add_argument("snapshots", metavar="SNAPSHOTS", help="the folder with epoch-000.npz, epoch-001.npz …")
     command.add_argument("--photos", required=True, help="a folder or zip of photos, fashion-mnist or cifar10")
     command.add_argument("--limit", type=int, default=1000, metavar="N", help="photos, evenly chosen (default: 1000)")
-    command.add_argument("--layer", nargs="+", metavar="LAYER", help="a sheet for each (default: every ReLU)")
+    command.add_argument("--layers", nargs="+", metavar="LAYER", help="a sheet for each (default: every ReLU)")
     command.add_argument("--channels", type=_numbers, metavar="0,5,7", help="feature maps (default: the strongest)")
     command.add_argument("--top", type=int, default=6, metavar="K", help="how many of the strongest (default: 6)")
     command.add_argument(
@@ -45,7 +45,7 @@ def run(options) -> None:
     if len(epochs) < 2:
         raise ValueError(f"only epoch {epochs[0]} is there to show; evolution needs two at least")
     nets = load_snapshots([paths[epoch] for epoch in epochs])
-    layers = [nets[0].name_of(layer) for layer in options.layer or _rectifiers(nets[0])]
+    layers = [nets[0].name_of(layer) for layer in options.layers or _rectifiers(nets[0])]
     probe = probe_photos(options.photos, nets[0].preprocessing, options.limit)
     for problem in probe.skipped:
         note(f"skipped: {problem}")

@@ -12,7 +12,9 @@ def add(commands) -> None:
         "minideconv invariance a.jpg b.jpg c.jpg --model alexnet --out invariance\n"
         "  minideconv invariance shoes.zip --model zfnet28 --layers relu1 relu3 --class Sneaker --edge nearest",
     )  # fmt: skip
-    command.add_argument("photos", metavar="PHOTOS", nargs="+", help="image files, or one folder or zip of them")
+    command.add_argument(
+        "photos", metavar="PHOTOS", nargs="+", help="image files, or one folder or zip; fashion-mnist, cifar10"
+    )
     add_model_option(command)
     command.add_argument(
         "--layers", nargs="+", metavar="LAYER", help="low and high (default: first ReLU, and what the classifier sees)"
@@ -27,7 +29,13 @@ def add(commands) -> None:
         help="what enters beyond the photo's own edge: the photo mirrored, its last pixel, or the model's mean "
         "(default: reflect); what the crop had cut off enters first",
     )  # fmt: skip
-    command.add_argument("--limit", type=int, default=5, metavar="N", help="photos, evenly chosen (default: 5)")
+    command.add_argument(
+        "--limit",
+        type=int,
+        default=5,
+        metavar="N",
+        help="photos of a folder or zip, evenly chosen, 20 at most (default: 5)",
+    )
     command.add_argument("--out", default="invariance", metavar="FOLDER", help="is created (default: invariance)")
 
 
@@ -53,16 +61,14 @@ def _named(paths) -> list:
 
 def _chosen(source, limit) -> list:
     """At most `limit` photos of a folder or zip, evenly chosen; what cannot be read is said, and left out."""
-    from ..archives import Photos
+    from ..experiments.reading import evenly, photo_source
 
-    if limit < 1:
-        raise ValueError(f"--limit is {limit}; look at one photo at least")
-    photos = Photos(source)
-    count = min(limit, len(photos))
-    if count < len(photos):
-        note(f"{count} of {len(photos):,} photos, evenly chosen; --limit takes more")
+    photos = photo_source(source)
+    chosen = evenly(len(photos), limit).tolist()
+    if len(chosen) < len(photos):
+        note(f"{len(chosen)} of {len(photos):,} photos, evenly chosen; --limit takes more")
     found, problems = [], []
-    for index, image, problem in photos.map(lambda image: image, [i * len(photos) // count for i in range(count)]):
+    for index, image, problem in photos.map(lambda image: image, chosen):
         if problem is None:
             found.append(_called(image, photos.path(index)))
         else:

@@ -41,10 +41,10 @@ def run(options) -> None:
     from ..weights import save_model
 
     out = free_folder(options.out)
-    if options.save:
+    if options.save and Path(options.save).suffix != ".npz":
+        raise ValueError(f"cannot save a model as {options.save}: the name must end in .npz")
+    if options.save and Path(options.save).expanduser().parent != out:  # which is created
         check_writable(options.save)
-        if Path(options.save).suffix != ".npz":
-            raise ValueError(f"cannot save a model as {options.save}: the name must end in .npz")
     net = load_or_fetch(options.model)
     result = transfer(net, options.data, train_per_class=options.train_per_class, splits=options.splits,
                       layers=options.layers, whole=options.whole, seed=options.seed)  # fmt: skip

@@ -1,7 +1,7 @@
 """Sec. 4.1, Fig. 6: what is wrong with a convolution's filters? What made the paper change AlexNet's first layer.
 
     diagnose(net)                 ->  Diagnosis: the filters and their spectra; which alias, which bands they cover
-    diagnose(net, photos=photos)  ->  and which are dead, which dominate, and what renormalisation would do
+    diagnose(net, photos)         ->  and which are dead, which dominate, and what renormalisation would do
 
 Letters: O filters, C channels of the layer's input, KH, KW rows and columns of a filter, S frequencies along an axis.
 """
@@ -119,15 +119,15 @@ class Diagnosis(Result):
         return diagnosis_figure(self)
 
 
-def diagnose(net: Network, layer: str | None = None, photos=None, *, radius: float = RADIUS,
+def diagnose(net: Network, photos=None, layer: str | None = None, *, radius: float = RADIUS,
              progress: bool = False) -> Diagnosis:  # fmt: skip
     """Look at one convolution's filters: their frequencies, their sizes and, on photos, what they do.
 
     Args:
         net: any network with a convolution.
-        layer: a convolution, or the ReLU right above one; None for the first of the net.
         photos: a folder, zip, glob pattern or list (as `Photos` takes them); (N, H, W, C) uint8, cropped as the net
             sees them; None looks at the filters alone.
+        layer: a convolution, or the ReLU right above one; None for the first of the net.
         radius: filters whose root mean square is larger are scaled back to it, the paper's 0.1 by default.
         progress: show a bar.
     Raises:

@@ -94,13 +94,17 @@ def controls_findings(found: Controls) -> list[tuple[str, str]]:
 
 
 def _of_map(rank: float) -> str:
+    if np.isnan(rank):
+        return "of the map nothing can be said"
     if rank >= ALIKE:
         return "the picture hardly depends on which map is asked"
     return "the picture is this map's own" if rank < UNLIKE else "the picture depends in part on which map is asked"
 
 
 def _of_weights(kept: float, again: float) -> str:
-    if max(kept, again) < TRACE:
+    if np.isnan([kept, again]).all():
+        return "of the weights nothing can be said"
+    if np.nanmax([kept, again]) < TRACE:
         return "without trained weights nothing of it is left"
     return "a part of it is drawn without any trained weight"
 

@@ -82,7 +82,7 @@ class Correspondence(Result):
                         spread = values.std(), values.mean(axis=1).std(), as_low[m, b, p, n]
                         yield *start, place, values.mean(), *spread, self.random_zeros[b, p, n]
 
-    def table(self) -> str:
+    def __str__(self) -> str:
         """The table for the screen: a block for each measure, the paper's rows under the first."""
         photos, pairs, draws = len(self.photos), self.delta.shape[-1], self.random.shape[4]
         lines = [

@@ -103,8 +103,9 @@ class Transfer(Result):
                 paper = self.paper(row, kind == "softmax") if count == 30 else None
                 costs = " ".join(f"{c:g}" for c in self.cost[t, row]) if kind == "SVM" else ""
                 mean, deviation = mean_and_deviation(accuracy[t])
-                table.append([self.layers[row], self.lengths[row], kind, count, f"{mean:.4f}", f"{deviation:.4f}",
-                              accuracy.shape[1], costs, f"{paper[0] / 100:.3f}" if paper else ""])  # fmt: skip
+                deviation = "" if np.isnan(deviation) else deviation
+                table.append([self.layers[row], self.lengths[row], kind, count, mean, deviation, accuracy.shape[1],
+                              costs, paper[0] / 100 if paper else ""])  # fmt: skip
         return table
 
     def __str__(self) -> str:

@@ -76,11 +76,18 @@ class Invariance(Result):
         return class_label(self.classes, int(self.number[photo]))
 
     def half_way(self, layer: str, transformation: str) -> float:
-        """The least amount, either way, at which the mean over photos is half of the farthest that it goes."""
+        """The least change, either way, at which the mean over photos is half of the farthest that it goes.
+
+        Pixels, a factor above 1, or degrees.
+        """
         some = self.transformation == transformation
         mean, amount = self.distance[self.layers.index(layer)][:, some].mean(axis=0), self.amount[some]
-        size = np.minimum(amount % 360, -amount % 360) if transformation == ROTATION else abs(amount)
-        return float(size[mean >= mean.max() / 2].min())
+        sizes = {
+            TRANSLATION: abs,
+            SCALE: lambda s: np.maximum(s, 1 / s),
+            ROTATION: lambda s: np.minimum(s % 360, -s % 360),
+        }
+        return float(sizes[transformation](amount)[mean >= mean.max() / 2].min())
 
     def findings(self) -> list[str]:
         """A line for each layer: how soon its features are half-way to as far as they go, and how far that is."""
@@ -114,7 +121,8 @@ class Invariance(Result):
 
 
 def invariance(net: Network, photos: Sequence[Photo], layers: Sequence[str] | None = None,
-               class_names: Sequence[str | int] | None = None, *, translations: Sequence[float] | None = None,
+               class_names: Sequence[str | int] | str | int | None = None, *,
+               translations: Sequence[float] | None = None,
                scales: Sequence[float] = SCALES, degrees: Sequence[float] = DEGREES, edge: str = "reflect",
                progress: bool = False) -> Invariance:  # fmt: skip
     """Shift, enlarge and turn photos before they are cropped, and measure how far features move.
@@ -257,10 +265,10 @@ def _apart(base, lengths) -> np.ndarray:
 
 def _numbers(net, base, class_names) -> np.ndarray | None:
     """(P,) which class is the true one of each photo; None if the net does not classify."""
-    if class_names is None or len(class_names) == 0:
+    if class_names is None or class_names in ((), []):
         best = [shares[:, 0].argmax() for _, shares in base if shares is not None]
         return np.array(best) if best else None
-    names = [class_names] if isinstance(class_names, str) else list(class_names)
+    names = [class_names] if isinstance(class_names, (str, int)) else list(class_names)
     if len(names) not in (1, len(base)):
         raise ValueError(f"invariance: {len(names)} classes for {len(base)} photos; give one for each, or one for all")
     return np.array([class_number(net, name) for name in names] * (len(base) // len(names)))

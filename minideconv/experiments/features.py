@@ -32,11 +32,13 @@ from .scanning import highest
 MOST = 2**16  # numbers of a photo at one layer; larger maps are averaged over cells
 UNIT = 256.0  # what unit vectors are scaled to, so that half precision holds their small entries
 COLUMNS = 4096  # of the features, multiplied at a time
-NO_CATEGORY = "BACKGROUND_Google"  # a folder of Caltech-101 that is none of its 101 categories
+NO_CATEGORIES = ("BACKGROUND_Google", "257.clutter")  # folders of Caltech-101 and -256 that are none of theirs
 
 
 def labelled(photos: Photos, most: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Photos by the folder they lie in, which is their class; of a large class `most`, drawn from `seed`.
+
+    So train/cat and test/cat are one class: photos are divided anew.
 
     Returns:
         numbers: (N,) of the photos, counting up;  labels: (N,) indices into `classes`;  classes: sorted names.
@@ -44,7 +46,7 @@ def labelled(photos: Photos, most: int, seed: int = 0) -> tuple[np.ndarray, np.n
         ValueError: fewer than two class folders.
     """
     folders = [name.split("/")[-2] if "/" in name else None for name in photos.names]
-    classes = sorted({name for name in folders if name not in (None, NO_CATEGORY)})
+    classes = sorted({name for name in folders if name and name not in NO_CATEGORIES})
     if len(classes) < 2:
         found = f"one class folder, {classes[0]}" if classes else "no class folders"
         raise ValueError(
@@ -222,4 +224,6 @@ def gram(rows: np.ndarray) -> np.ndarray:
     for first in range(0, rows.shape[1], COLUMNS):
         part = rows[:, first : first + COLUMNS].astype(np.float32)
         found = ssyrk(1.0, part.T, beta=1.0, c=found, trans=1, lower=1, overwrite_c=1)  # the lower half
-    return np.tril(found) + np.tril(found, -1).T
+    for row in range(len(found)):  # in place: another matrix of this size may not fit
+        found[row, row + 1 :] = found[row + 1 :, row]
+    return found

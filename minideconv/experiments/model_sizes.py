@@ -65,14 +65,14 @@ class ModelSizes(Result):
     def rows(self):
         table = [("net", "parameters", "seed", "train_error", "test_error", "seconds")]
         for v, s in np.ndindex(self.test_error.shape):
-            errors = (f"{found[v, s]:.4f}" for found in (self.train_error, self.test_error))
+            errors = (float(found[v, s]) for found in (self.train_error, self.test_error))
             table.append([self.names[v], self.parameters[v], self.seeds[s], *errors, f"{self.seconds[v, s]:.0f}"])
         return table
 
     def __str__(self) -> str:
         """The table as text: errors in percent, mean and deviation over seeds, and the paper's on ImageNet."""
         width = max(len(name) for name in ["net", *self.names])
-        lines = [f"{'net':{width}}  parameters   train error, %    test error, %   the paper's"]
+        lines = [f"{'net':{width}}  parameters   train error, %    test error, %  the paper's, %"]
         for name, count, *errors in zip(self.names, self.parameters, self.train_error, self.test_error):
             cells = "".join(f"{_percent(error):>17}" for error in errors)
             words, *paper = TABLE_3.get(name, ("",))

@@ -6,16 +6,14 @@ Letters: N photos, C channels of a photo, H rows, W columns.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..archives import Photos
-from ..datasets import load
+from ..datasets import is_official, load
 from ..embedded import embedded_images
 from ..network import Network
-from ..official import has_fashion_mnist
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -27,7 +25,7 @@ EMBEDDED = "fashion-mnist-1000"  # what the pictures that the package carries ar
 def opened(photos) -> Photos | np.ndarray:
     """Photos that were cropped already, (N, H, W, C) uint8, stay as they are; everything else becomes `Photos`."""
     if isinstance(photos, np.ndarray):
-        if photos.dtype != np.uint8 or photos.ndim != 4:
+        if photos.dtype != np.uint8 or photos.ndim != 4 or not len(photos):
             raise ValueError(f"photos are {photos.dtype} {photos.shape}; an array of them is uint8 (N, H, W, C)")
         return photos
     return photos if isinstance(photos, Photos) else Photos(photos)
@@ -44,7 +42,7 @@ def photo_source(source) -> Photos:
     """
     if source == EMBEDDED:
         images = embedded_images().images
-    elif source in ("fashion-mnist", "cifar10") or has_fashion_mnist(Path(source).expanduser()):
+    elif is_official(source):
         images = load(source, part="test").images
     else:
         return Photos(source)
@@ -62,6 +60,8 @@ def _named(pixels: np.ndarray, name: str) -> Image.Image:
 
 def evenly(count: int, limit: int) -> np.ndarray:
     """At most `limit` of `count` photos, evenly spread over all, so that every class folder has its share: (n,)."""
+    if limit < 1:
+        raise ValueError(f"limit is {limit}; look at one photo at least")
     return np.arange(min(limit, count)) * count // min(limit, count)
 
 

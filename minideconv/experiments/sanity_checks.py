@@ -95,8 +95,8 @@ class Controls(Result):
         return controls_sheet(self)
 
 
-def controls(net: Network, photos, layer: str, *, units: int = 1, limit: int | None = None, seed=CONTROL_SEED,
-             progress: bool = False) -> Controls:  # fmt: skip
+def controls(net: Network, photos, layer: str | None = None, *, units: int = 1, limit: int | None = None,
+             seed=CONTROL_SEED, progress: bool = False) -> Controls:  # fmt: skip
     """Project the strongest units of a layer in each photo, then with random weights and from another map, and compare.
 
     For a ReLU the way down begins at the layer below it: the unit's own ReLU passes it in the real net, and a changed
@@ -104,7 +104,7 @@ def controls(net: Network, photos, layer: str, *, units: int = 1, limit: int | N
 
     Args:
         photos: a folder, zip, glob pattern or list (as `Photos` takes them); or (N, H, W, C) uint8, cropped already.
-        layer: a convolution, a fully connected layer, or a ReLU.
+        layer: a convolution, a fully connected layer, or a ReLU; the last layer for None.
         units: how many of each photo, at most one of each feature map.
         limit: look at so many photos at most, evenly chosen; None at all.
         seed: of the random weights.
@@ -116,6 +116,7 @@ def controls(net: Network, photos, layer: str, *, units: int = 1, limit: int | N
     """
     from tqdm import tqdm
 
+    layer = net.name_of(layer)
     start = _start(net, layer)
     photos = opened(photos)
     if units < 1 or (limit is not None and limit < 1):
