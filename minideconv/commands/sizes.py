@@ -11,7 +11,7 @@ def add(commands) -> None:
         "minideconv sizes --data cifar10 --out sizes\n"
         "  minideconv sizes --data cifar10 --nets alexnet8 zfnet8 --seeds 5 --limit 50000 --out all-photos",
     )  # fmt: skip
-    command.add_argument("--data", required=True, help="cifar10, or class folders or a zip of photos of 32 x 32 pixels")
+    command.add_argument("--data", required=True, help="cifar10, or ten class folders of 32 x 32 pixels, or a zip")
     command.add_argument("--nets", nargs="+", metavar="NAME", help="nets of the zoo (default: the nine of Table 3)")
     command.add_argument("--seeds", type=int, default=3, metavar="N", help="runs of each net (default: 3)")
     command.add_argument("--limit", type=int, default=20000, metavar="N", help="photos to train on (default: 20000)")
