@@ -5,11 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 import zipfile
+from collections.abc import Iterable
 from contextlib import contextmanager
+from itertools import chain, count
 from pathlib import Path
 
 MOST_UNPACKED = 8  # times the size of a zip; weights shrink by a tenth, half of them zero to a half
+DEVICES = ("con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10)))  # of Windows
 
 
 @contextmanager
@@ -53,6 +57,26 @@ def check_writable(path) -> None:
         raise ValueError(f"cannot write {path}: it is a folder; give a file name in it")
     if not os.access(path.parent, os.W_OK):
         raise ValueError(f"cannot write {path}: you may not write to {path.parent}; choose another place")
+
+
+def safe_names(names: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:
+    """{name of a layer: what files may be called after it}: nothing but letters, digits, - and _, no two alike.
+
+    A model file may call its layers anything, `../../there`, too.
+
+    Args:
+        taken: what other files in that folder are called, in small letters.
+
+    >>> safe_names(["relu1", "a/b", "A_b", "../c"], taken=["relu1"])
+    {'relu1': 'relu1_2', 'a/b': 'a_b', 'A_b': 'A_b_2', '../c': '___c'}
+    """
+    safe, gone = {}, {*DEVICES, *taken}
+    for name in names:
+        plain = re.sub(r"[^A-Za-z0-9_-]", "_", name)[:60] or "_"
+        tries = chain([plain], (f"{plain}_{number}" for number in count(2)))
+        safe[name] = next(each for each in tries if each.lower() not in gone)
+        gone.add(safe[name].lower())
+    return safe
 
 
 def check_zip(path) -> None:

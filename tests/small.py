@@ -37,6 +37,12 @@ def colour_net(channels="RGB", size=SIZE, seed=0, maps=(4, 6, 10)):
     return Network(layers, name="small", input_shape=shape, preprocessing=preparation(channels, size))
 
 
+def renamed(net, name="../../out", layer="../../{}"):
+    """The same net, called as a stranger's model file may call it and its layers."""
+    layers = [(layer.format(own), each) for own, each in net.layers.items()]
+    return Network(layers, name=name, input_shape=net.input_shape, preprocessing=net.preprocessing)
+
+
 def levels(count, size=SIZE, seed=0, colours=3, most=8):
     """(N, H, W, C) uint8 with few levels: ties are frequent, between places and between photos."""
     return np.random.default_rng(seed).integers(0, most, (count, *size, colours), dtype=np.uint8)

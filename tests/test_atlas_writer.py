@@ -16,7 +16,7 @@ from small import colour_net, contents, levels, photo_folder
 import minideconv
 from minideconv import Network, save_model
 from minideconv.atlas import pictures, share, writer
-from minideconv.atlas.writer import safe_names, scan_path, write_atlas, write_shard
+from minideconv.atlas.writer import scan_path, write_atlas, write_shard
 from minideconv.experiments.scan_files import load_scan
 from minideconv.experiments.scanning import scan
 from minideconv.layers import ReLU
@@ -437,18 +437,6 @@ def test_the_page_loads_nothing_from_elsewhere(made):
 def test_names_of_photos_cannot_end_a_script(made):
     text = (made[0] / "data" / "photos.js").read_text()
     assert "<" not in text and text.isascii() and "\\u003cimg src=x" in text
-
-
-@pytest.mark.parametrize(
-    "names",
-    [["relu1", "relu2"], ["a/b", "a_b", "A:b", "a_b_2", "a_b_3"], ["A_b_2", "a/b", "a b"], ["con", "CON", "con_2"],
-     ["photos", "Photos"], ["", "/", "..", "."], ["x" * 300, "x" * 301], ["\u00e9", "\u00e8", "\U0001f418"]],
-)  # fmt: skip
-def test_safe_names_are_safe_and_no_two_alike(names):
-    safe = safe_names(names)
-    assert list(safe) == names and len({name.lower() for name in safe.values()}) == len(names)
-    assert all(re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name) for name in safe.values())
-    assert not {name.lower() for name in safe.values()} & {"con", "prn", "aux", "nul", "com1", "lpt9", "photos"}
 
 
 # ---------------------------------------------------------------------------------------------------- little and dead

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from PIL import Image
-from small import colour_net, levels, photo_folder
+from small import colour_net, contents, levels, photo_folder, renamed
 
 from minideconv import models, save_model
 from minideconv.cli import main
@@ -50,6 +50,14 @@ def test_with_photos_dead_filters_are_counted_and_the_layer_above_is_drawn(folde
     assert "skipped: " in shown.err and "004.png" in shown.err
     assert "dead filters                0 of 4" in shown.out and "on 5 photos" in shown.out
     assert shown.out.splitlines()[-1].startswith(f"written: relu2.png in {tmp_path}")
+
+
+def test_names_in_a_model_file_lead_no_sheet_out_of_the_folder(folder, tmp_path, capsys):
+    save_model(renamed(colour_net()), tmp_path / "net.npz")
+    assert run("diagnose", tmp_path / "net.npz", folder / "photos", "--out", tmp_path / "deep" / "deeper" / "out") == 0
+    files = {*(f"diagnosis.{ending}" for ending in ("png", "csv", "npz")), "______relu2.png"}
+    assert set(contents(tmp_path)) == {"net.npz", *(f"deep/deeper/out/{name}" for name in files)}
+    assert "written: ______relu2.png in" in capsys.readouterr().out
 
 
 def test_any_convolution_can_be_named_and_the_last_has_no_layer_above(folder, tmp_path):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from PIL import Image
+from small import colour_net, contents, renamed
 
 from minideconv import models, save_model
 from minideconv.cli import main
@@ -46,6 +47,20 @@ def test_a_sheet_for_each_layer_and_the_movement_are_written_into_the_folder(fol
     assert "skipped: " in shown.err and "broken.png" in shown.err and "6 photos at 3 epochs" in shown.err
     with Image.open(out / "relu3.png") as two, Image.open(out / "relu1.png") as other:
         assert two.size[1] > 400 and two.size == other.size
+
+
+def test_names_in_a_model_file_lead_no_sheet_out_of_the_folder(folder, tmp_path, capsys):
+    place = tmp_path / "snapshots"
+    place.mkdir()
+    for epoch in (0, 1):
+        save_model(renamed(colour_net(seed=epoch)), place / f"epoch-{epoch:03d}.npz")
+    out = tmp_path / "deep" / "deeper" / "out"
+    given = ["--photos", folder / "photos", "--layers", "../../relu1", "../../relu2", "--top", "1", "--out", out]
+    assert run("evolve", place, *given) == 0
+    names = {"______relu1.png", "______relu2.png", "movement.csv", "movement.png"}
+    assert {path.name for path in out.iterdir()} == names
+    assert set(contents(tmp_path / "deep")) == {f"deeper/out/{name}" for name in names}
+    assert not list(tmp_path.glob("*.png")) and "written: ______relu1.png, ______relu2.png," in capsys.readouterr().out
 
 
 def test_by_default_every_rectifier_has_a_sheet_of_the_strongest_maps(folder, tmp_path, capsys):

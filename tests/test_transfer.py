@@ -8,7 +8,7 @@ from draw import assert_equal
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from small import colour_net, photo_folder
+from small import colour_net, contents, photo_folder, renamed
 
 from minideconv import load_model, models, to_numpy
 from minideconv.archives import Photos
@@ -169,6 +169,33 @@ def test_what_is_in_the_cache_is_not_computed_again(colours, monkeypatch):
     transfer(net, colours, train_per_class=4, splits=1, progress=False)
     monkeypatch.setattr(net, "forward", None)
     transfer(net, colours, train_per_class=[3, 5], splits=2, progress=False)
+
+
+@pytest.mark.parametrize("name", ["../../out", "..", "/etc", "a" * 300, "a\\b"])
+def test_names_in_a_model_file_lead_no_feature_out_of_the_cache(colours, tmp_path, name):
+    features, _ = prepared(colours, renamed(colour_net(), name, "../../../{}"))
+    before = set(contents(tmp_path))
+    features.extract(progress=False)
+    assert features.kernel(features.layers[0]).any()
+    new = set(contents(tmp_path)) - before
+    assert new and {path.rpartition("/")[0] for path in new} == {f"cache/features/{features.folder.name}"}
+
+
+def test_layers_with_like_names_have_features_of_their_own(colours):
+    net = colour_net()
+    names = {"relu1": "a/b", "pool1": "a_b"}
+    like = Network([(names.get(own, own), layer) for own, layer in net.layers.items()], name="like",
+                   input_shape=net.input_shape, preprocessing=net.preprocessing)  # fmt: skip
+    photos = Photos(colours)
+    numbers, _, _ = labelled(photos, 80)
+    pair = (
+        Features(like, photos, numbers, ["a/b", "a_b", "relu4"], 5),
+        Features(net, photos, numbers, [*names, "relu4"], 5),
+    )
+    for features in pair:
+        features.extract(progress=False)
+    for own, other in names.items():
+        assert_equal(pair[0].kernel(other), pair[1].kernel(own))
 
 
 def test_other_weights_are_other_features(colours):

@@ -12,7 +12,6 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Sequence
-from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from ..encoding import jpeg
 from ..experiments.reading import opened, photo_shape
 from ..experiments.scan_files import differences, load_scan, merge_scans, resumed_scan, save_scan
 from ..experiments.scanning import Scan, new_scan, rectified_maps
+from ..files import safe_names
 from ..network import Network
 from .folder import NewFolder, check_named, check_replaceable, is_up_to_date
 from .front import photo_digits, summary, write_card, write_filters, write_front
@@ -31,7 +31,7 @@ from .page import made_by, page
 from .pictures import FIRST, MORE, TILE, picture_winners
 
 K = 9  # the paper's, and a square of three by three
-TAKEN = ("photos", "con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10)))
+TAKEN = ("photos",)  # a folder of the atlas, beside those of layers
 
 
 def write_atlas(net: Network, photos, out, layers: Sequence[str] | None = None, *, model: str = "", tile: int = TILE,
@@ -149,7 +149,7 @@ def _write(new: NewFolder, net, photos, found, options, names, progress, report)
     flat = {name: len(shape) == 1 for name, shape in net.output_shapes(photo_shape(net, photos)).items()}
     layers = [
         Layer(name, file, found.layers[name], pictures[name], found.photos, flat[name])
-        for name, file in safe_names(found.layers).items()
+        for name, file in safe_names(found.layers, TAKEN).items()
     ]
     _write_rest(new, net, photos, found, layers, options)
     if shown:
@@ -201,7 +201,7 @@ def _write_rest(new: NewFolder, net, photos, found, layers, options) -> None:
     from .. import __version__
 
     shown = options["photos"]
-    first = next(iter(safe_names(net.layers).values()))
+    first = next(iter(safe_names(net.layers, TAKEN).values()))
     names: dict[str, Any] = {
         "front": write_front(new, layers), "filters": write_filters(new, net, first),
         "model": options["model"], "made": f"minideconv {__version__}",
@@ -226,18 +226,3 @@ def photo_names(names: Sequence[str], layers: Sequence[Layer]) -> dict[str, str]
     """{number: what the photo is called} of all photos that won something."""
     winners = np.unique(np.concatenate([layer.found.top.image.ravel() for layer in layers]))
     return {str(number): names[number] for number in winners if number >= 0}
-
-
-def safe_names(names) -> dict[str, str]:
-    """{name of a layer: what files may be called after it}: nothing but letters, digits, - and _, no two alike.
-
-    >>> safe_names(["relu1", "a/b", "A_b"])
-    {'relu1': 'relu1', 'a/b': 'a_b', 'A_b': 'A_b_2'}
-    """
-    safe, taken = {}, set(TAKEN)  # by other files, and by devices of Windows
-    for name in names:
-        plain = re.sub(r"[^A-Za-z0-9_-]", "_", name)[:60] or "_"
-        tries = chain([plain], (f"{plain}_{number}" for number in count(2)))
-        safe[name] = next(each for each in tries if each.lower() not in taken)
-        taken.add(safe[name].lower())
-    return safe

@@ -34,6 +34,7 @@ def run(options) -> None:
     from ..experiments.architecture_selection import above_sheet, convolution, diagnose, layer_above
     from ..experiments.diagnosis_report import diagnosis_title
     from ..experiments.reading import photo_source
+    from ..files import safe_names
     from ..sheets import save_image
 
     out = free_folder(options.out)
@@ -51,8 +52,9 @@ def run(options) -> None:
         print(_finding(what, number, sentence))
     save_all(found, out, "diagnosis")
     if sheet is not None:
-        save_image(sheet, out / f"{above}.png")
-        print(f"written: {above}.png in {out}, the top nines of the layer above, where aliasing would show")
+        file = f"{safe_names([above], taken=['diagnosis'])[above]}.png"
+        save_image(sheet, out / file)
+        print(f"written: {file} in {out}, the top nines of the layer above, where aliasing would show")
 
 
 def _finding(what: str, number: str, sentence: str) -> str:

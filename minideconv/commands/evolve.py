@@ -37,6 +37,7 @@ def run(options) -> None:
         save_movement_table,
     )
     from ..experiments.snapshots import choose_epochs, load_snapshots, probe_photos, snapshots
+    from ..files import safe_names
     from ..sheets import save_image
 
     out = free_folder(options.out)
@@ -58,12 +59,13 @@ def run(options) -> None:
     measured = movement(nets, probe.photos, progress=True)
 
     out.mkdir(parents=True, exist_ok=True)
+    files = {layer: f"{name}.png" for layer, name in safe_names(sheets, taken=["movement"]).items()}
     for layer, sheet in sheets.items():
-        save_image(sheet, out / f"{layer}.png")
+        save_image(sheet, out / files[layer])
     save_movement_table(out / "movement.csv", measured, epochs)
     save_movement_picture(out / "movement.png", measured, epochs, f"{nets[0].name}: how far features still move")
     print(f"how far features moved between epochs (1 - correlation)\n{movement_table(measured, epochs)}")
-    print(f"written: {', '.join([*(f'{layer}.png' for layer in sheets), 'movement.csv', 'movement.png'])} in {out}")
+    print(f"written: {', '.join([*files.values(), 'movement.csv', 'movement.png'])} in {out}")
 
 
 def _rectifiers(net) -> list[str]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ import numpy as np
 from .. import functional as F
 from ..archives import Photos
 from ..backend import Array, array_module, to_device, to_numpy
-from ..files import write_whole
+from ..files import safe_names, write_whole
 from ..layers import AvgPool2d, GlobalAvgPool2d, MaxPool2d, ReLU
 from ..network import Network
 from ..weights import cache_folder, fingerprint
@@ -117,7 +117,9 @@ class Features:
         self.shapes = net.output_shapes(self.input_shape)
         about = [fingerprint(net), photos.fingerprint(), numbers.tolist(), self.batch, MOST]
         key = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
-        self.folder = cache_folder() / "features" / f"{net.name}-{photos.source.stem}-{key}"
+        called = re.sub(r"[^\w.-]", "_", f"{net.name}-{photos.source.stem}")[:50]  # a net may be called ../../x
+        self.folder = cache_folder() / "features" / f"{called}-{key}"
+        self._skips, self._files = self.folder / "skipped.json", safe_names(net.layers)
         self.skipped: dict[int, str] = {}
 
     def length(self, layer: str) -> int:
@@ -132,8 +134,8 @@ class Features:
         self.folder.mkdir(parents=True, exist_ok=True)
         if progress:
             tqdm.write(f"features are kept in {self.folder}, which may be deleted at any time", file=sys.stderr)
-        if self._file("skipped.json").exists():
-            self.skipped = {int(key): why for key, why in json.loads(self._file("skipped.json").read_text()).items()}
+        if self._skips.exists():
+            self.skipped = {int(key): why for key, why in json.loads(self._skips.read_text()).items()}
         missing = [layer for layer in self.layers if not (self._kernel(layer).exists() and self._kept(layer))]
         if not missing:
             return
@@ -148,7 +150,7 @@ class Features:
             for run, (used, levels, lost) in zip(runs, read_levels(self.net, self.photos, runs)):
                 if lost:
                     self.skipped.update({int(number): why for number, why in lost.items()})
-                    with write_whole(self._file("skipped.json")) as file:
+                    with write_whole(self._skips) as file:
                         file.write(json.dumps(self.skipped).encode())
                 self._append(missing, np.isin(run, used), levels)
                 bar.update(len(run))
@@ -194,13 +196,10 @@ class Features:
         return layer != self.layers[-1] or self._written(layer) == len(self.numbers)
 
     def _rows(self, layer: str) -> Path:
-        return self._file(f"{layer}.rows")
+        return self.folder / f"{self._files[layer]}.rows"
 
     def _kernel(self, layer: str) -> Path:
-        return self._file(f"{layer}.kernel.npy")
-
-    def _file(self, name: str) -> Path:
-        return self.folder / name.replace("/", "_").replace(os.sep, "_")
+        return self.folder / f"{self._files[layer]}.kernel.npy"
 
 
 def _packed(vectors: Array) -> tuple[np.ndarray, np.ndarray]:
