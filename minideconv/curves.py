@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from .figures import new_figure
+from .figures import figure_png, new_figure
 from .files import write_table, write_whole
 from .training import COLUMNS, Progress
 
@@ -35,7 +35,7 @@ def save_curve_picture(path, progress: Progress, title: str = "") -> None:
         axes.legend()
     figure.suptitle(title)
     with write_whole(path) as file:
-        figure.savefig(file, format="png")
+        file.write(figure_png(figure))
 
 
 def _percent(shares):

@@ -20,7 +20,11 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def figure_png(figure: Figure) -> bytes:
-    """The figure as the bytes of a PNG file."""
+    """The figure as the bytes of a PNG file; its texts are names, in which $ begins no formula."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
     file = io.BytesIO()
     figure.savefig(file, format="png")
     return file.getvalue()

@@ -8,8 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from minideconv.commands.shared import save_all
+from minideconv.curves import save_curve_picture
+from minideconv.experiments.feature_movement import Movement, save_movement_picture
 from minideconv.experiments.results import Result
-from minideconv.figures import new_figure
+from minideconv.figures import figure_png, new_figure
+from minideconv.training import Progress
 
 pytestmark = pytest.mark.host  # draws on the host
 
@@ -53,3 +57,37 @@ def test_an_unknown_ending_is_refused_and_nothing_is_written(result, tmp_path):
     with pytest.raises(ValueError, match=r"ends in \.png, \.csv or \.npz"):
         result.save(tmp_path / "squares.pdf")
     assert not list(tmp_path.iterdir())
+
+
+NAMES = ["$x^$", "a $5 b$6", "$", r"\frac{", "$$_{^$"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_with_dollars_is_drawn_as_it_is(name):
+    figure = new_figure(4, 3)
+    left, right = figure.subplots(1, 2)
+    left.plot([1, 2], label=name)
+    left.legend()
+    left.set(title=name, xlabel=name)
+    left.set_xticks([0, 1], [name, name])
+    right.text(0.5, 0.5, name)
+    figure.legend(handles=left.lines, labels=[name], loc="outside lower center")
+    figure.suptitle(name)
+    assert figure_png(figure)[:4] == b"\x89PNG"
+
+
+def test_curves_and_movement_are_drawn_for_a_net_with_dollars_in_its_name(tmp_path):
+    save_curve_picture(tmp_path / "curve.png", Progress(curve=[(1, 0.1, 2.0, 0.5, 0.5, 1.0)]), "$x^$")
+    measured = Movement(["$x^$"], np.ones((1, 1)), np.ones((1, 2)), np.array([4]), np.zeros((1, 2), int))
+    save_movement_picture(tmp_path / "movement.png", measured, [1, 2], "$x^$")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["curve.png", "movement.png"]
+
+
+def test_a_picture_that_cannot_be_drawn_costs_no_number(result, tmp_path, monkeypatch):
+    def broken(self):
+        raise RuntimeError("no picture")
+
+    monkeypatch.setattr(Squares, "draw", broken)
+    with pytest.raises(RuntimeError, match="no picture"):
+        save_all(result, tmp_path, "squares")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["squares.csv", "squares.npz"]

@@ -46,10 +46,13 @@ def free_folder(out) -> Path:
 
 
 def save_all(result, folder: Path, name: str) -> None:
-    """Write an experiment's picture, table and arrays into a folder, which is created, and say so."""
+    """Write an experiment's arrays, table and picture into a folder, which is created, and say so.
+
+    Numbers first: if a picture cannot be drawn, they are not lost with it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     files = [f"{name}{ending}" for ending in (".png", ".csv", ".npz")]
-    for file in files:
+    for file in reversed(files):
         result.save(folder / file)
     print(f"written: {', '.join(files)} in {folder}")
 

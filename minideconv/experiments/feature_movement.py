@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..backend import Array, array_module, to_numpy
-from ..figures import new_figure
+from ..figures import figure_png, new_figure
 from ..files import write_table, write_whole
 from ..layers import Linear, ReLU
 from ..network import Network
@@ -205,4 +205,4 @@ def save_movement_picture(path, measured: Movement, epochs: Sequence[int], title
         axes.legend()
     figure.suptitle(title)
     with write_whole(path) as file:
-        figure.savefig(file, format="png")
+        file.write(figure_png(figure))

@@ -90,4 +90,4 @@ def _label(found: Invariance, photo: int) -> str:
     """A photo's name, and its class where there is one."""
     name = "/".join(Path(found.names[photo]).parts[-2:])
     name = name if found.number is None else f"{name}: {found.label(photo)}"
-    return (name if len(name) <= LONGEST else name[: LONGEST - 1] + "…").replace("$", r"\$")
+    return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"

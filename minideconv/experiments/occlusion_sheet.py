@@ -39,7 +39,7 @@ def occlusion_sheet(seen: Occlusion) -> Figure:
         _heat(axes[1, 0], seen, seen.probability, title, vmin=0)
         _classes(axes[1, 1], axes[1, 2], seen)
     title = f"{seen.net}, {Path(seen.name).name}: {seen.findings()[0]}. A cell of a map is where its centre was."
-    figure.suptitle(title.replace("$", r"\$"), fontsize=11)
+    figure.suptitle(title, fontsize=11)
     return figure
 
 
@@ -124,8 +124,8 @@ def _grey(photo: np.ndarray) -> np.ndarray:
 
 
 def _short(name: str) -> str:
-    """A class name for a legend: cut to a length, and no formula to matplotlib."""
-    return (name if len(name) <= LONGEST else name[: LONGEST - 1] + "…").replace("$", r"\$")
+    """A class name for a legend: cut to a length."""
+    return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
 
 
 def _places(count: int) -> str:
