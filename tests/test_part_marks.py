@@ -65,6 +65,10 @@ def test_the_committed_marks_are_of_twelve_dogs_with_three_parts_inside_the_head
         ('{"a.png": {"object": [0, 0, 9, 9], "parts": {"eye": [1, 2, 3]}}}', "a.png, eye: [1, 2, 3] is no box"),
         ('{"a.png": {"object": [0, 0, 9, 9], "parts": {"eye": [1, 2, 3, "x"]}}}', "is no box"),
         ('{"a.png": {"object": [0, 0, 9, NaN], "parts": {"eye": [1, 2, 3, 4]}}}', "is no box"),
+        *(
+            (f'{{"a.png": {{"object": [0, 0, 9, {number}], "parts": {{"eye": [1, 2, 3, 4]}}}}}}', "is no box")
+            for number in (10**400, -(10**400), "Infinity", "-1e300", 2**31)
+        ),
         ('{"a.png": {"object": [0, 0, 9, 9], "parts": {"eye": [1, 2, 1, 4]}}}', "has no area"),
         ('{"a.png": {"object": [5, 5, 1, 1], "parts": {"eye": [1, 2, 3, 4]}}}', "a.png, object: the box"),
     ],

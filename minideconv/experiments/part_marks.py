@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Mapping
 from numbers import Real
 from pathlib import Path
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 
 Box = tuple[float, float, float, float]
 CROPS = ("photo", "object")
+MOST = 2**31  # pixels; above it (and NaN) a number is no place in a photo
 FORM = '{"photo.jpg": {"object": [top, left, bottom, right], "parts": {"nose": [top, left, bottom, right]}}, …}'
 
 
@@ -177,7 +177,7 @@ def _checked_marks(where: str, entry) -> Marks:
 
 def _checked_box(where: str, box) -> Box:
     numbers = list(box) if isinstance(box, (list, tuple, np.ndarray)) else []
-    real = all(isinstance(n, Real) and not isinstance(n, bool) and math.isfinite(n) for n in numbers)
+    real = all(isinstance(n, Real) and not isinstance(n, bool) and abs(n) < MOST for n in numbers)
     if len(numbers) != 4 or not real:
         raise ValueError(f"{where}: {box!r:.60} is no box; give [top, left, bottom, right] in pixels of the photo")
     top, left, bottom, right = map(float, numbers)
