@@ -1,7 +1,9 @@
 """The command line: what it writes, what it prints, and one line with exit status 2 for everything that is wrong."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from PIL import Image
 from minideconv import cli, load_model, models, project, save_model
 from minideconv.cli import main
 from minideconv.commands import train as train_command
+from minideconv.commands.shared import free_folder
 from minideconv.images import Preprocessing
 from minideconv.training import Falling, Steps, WhenStalled
 
@@ -242,6 +245,29 @@ def test_train_says_what_is_wrong_in_one_line(pictures, tmp_path, capsys, argume
     error = capsys.readouterr().err
     assert "nowhere" not in arguments or not (tmp_path / "run").exists(), "nothing half-made"
     assert message in error.splitlines()[-1]
+
+
+def test_a_folder_that_may_not_be_written_to_is_refused_before_any_work(pictures, tmp_path, monkeypatch, capsys):
+    (tmp_path / "mine").mkdir()
+    allowed = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path / "mine" and allowed(path, mode))
+    for out in (tmp_path / "mine", tmp_path / "mine" / "deep" / "run"):
+        assert run("train", "--data", pictures, "--model", "zfnet32", "--epochs", "1", "--out", out) == 2
+        line = f"minideconv: cannot write into {out}: you may not write to {tmp_path / 'mine'}; give another folder\n"
+        assert capsys.readouterr().err == line
+        with pytest.raises(ValueError, match="you may not write to"):
+            free_folder(out)
+    monkeypatch.chdir(tmp_path / "mine")
+    with pytest.raises(ValueError, match="you may not write to"):
+        free_folder("run")
+    assert free_folder(tmp_path / "other" / "run") == tmp_path / "other" / "run"
+
+
+def test_train_takes_a_file_for_no_folder_and_knows_the_home_folder(pictures, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "run").touch()
+    assert run("train", "--data", pictures, "--model", "zfnet32", "--out", "~/run/deep") == 2
+    assert f"cannot write into {tmp_path}/run/deep: {tmp_path}/run is a file; give a folder" in capsys.readouterr().err
 
 
 def test_project_shows_the_last_maps_unless_told_otherwise(files, tmp_path, capsys):

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..models import ZOO
-from .shared import new_command, note
+from .shared import free_folder, new_command, note
 
 
 def add(commands) -> None:
@@ -96,9 +96,7 @@ def schedule(options):
 
 def _folder(options) -> Path:
     """The output folder, checked before anything is read: an old run in it is not overwritten by accident."""
-    out = Path(options.out)
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"{out} is a file; give a folder with --out")
+    out = free_folder(options.out)
     if (out / "checkpoint.npz").exists() and not options.resume:
         raise ValueError(f"{out} holds a run already; go on with --resume, or give another folder with --out")
     return out
