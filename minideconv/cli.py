@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
+import traceback
 from pathlib import Path
 
 from . import __version__
@@ -84,4 +84,13 @@ def _one_line(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.strerror}: {Path(error.filename)}"
     text = " ".join(str(error).split()) or type(error).__name__
-    return re.sub(r"^(\w+_\w+|fetch|forward|evaluate|occlude|invariance|download|snapshots|Photos): ", "", text)
+    first, _, rest = text.partition(": ")
+    return rest if rest and _is_code(first, error) else text
+
+
+def _is_code(name: str, error: BaseException) -> bool:
+    """Whether it names a function or class in a file or object that the error came through; a net's name does not."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if callable(frame.f_globals.get(name)) or callable(getattr(type(frame.f_locals.get("self")), name, None)):
+            return True
+    return False

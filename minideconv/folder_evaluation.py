@@ -50,7 +50,7 @@ def evaluate_folders(
     if batch:
         found.append(class_probabilities(net, np.stack(batch), ten_crop))
     if not found:
-        raise ValueError(f"evaluate: none of the photos of {source} can be used; {problems[0]}")
+        raise ValueError(f"evaluate_folders: none of the photos of {source} can be used; {problems[0]}")
     return score(np.concatenate(found, axis=1), np.array(truths)), order, problems
 
 
@@ -63,9 +63,11 @@ def _labels(net: Network, names: list[str]) -> tuple[dict[int, int], str]:
     folders = {i: name.split("/")[-2] for i, name in enumerate(names) if "/" in name}
     found, count = sorted(set(folders.values())), net.class_count()
     if count is None:
-        raise ValueError(f"evaluate: {net.name} has no classifier, or does not say its input's size")
+        raise ValueError(f"evaluate_folders: {net.name} has no classifier, or does not say its input's size")
     if not found:
-        raise ValueError("evaluate: there are no class folders; put the photos of each class in a folder of its own")
+        raise ValueError(
+            "evaluate_folders: there are no class folders; put the photos of each class in a folder of its own"
+        )
     number = class_words(net.classes)
     if set(found) <= set(number):
         order = f"{len(found)} of the {count} classes that the model file names, in its order"
@@ -76,8 +78,8 @@ def _labels(net: Network, names: list[str]) -> tuple[dict[int, int], str]:
         advice = "call folders as the model file calls its classes (minideconv convert … --classes FILE)"
         some = ", ".join(found[:3]) + (" …" if len(found) > 3 else "")
         raise ValueError(
-            f"evaluate: {len(found)} class folders ({some}) do not fit the {count} classes of {net.name}; {advice}, "
-            "or give a folder for every class"
+            f"evaluate_folders: {len(found)} class folders ({some}) do not fit the {count} classes of {net.name}; "
+            f"{advice}, or give a folder for every class"
         )
     return {i: number[folder] for i, folder in folders.items()}, order
 
@@ -88,7 +90,7 @@ def _cropping(net: Network, ten_crop: bool) -> Callable:
     if ten_crop:
         if prepared.resize is None:
             raise ValueError(
-                f"evaluate: ten crops need larger photos, but the preprocessing of {net.name} has no resize"
+                f"evaluate_folders: ten crops need larger photos, but the preprocessing of {net.name} has no resize"
             )
         count = len(prepared.channels)
         unscaled = {"channels": prepared.channels, "scale": 1.0, "mean": (0.0,) * count, "std": (1.0,) * count}

@@ -8,12 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from small import colour_net, levels, preparation
 
 from minideconv import cli, load_model, models, project, save_model
+from minideconv.archives import Photos
 from minideconv.cli import main
 from minideconv.commands import train as train_command
 from minideconv.commands.shared import free_folder
+from minideconv.experiments.scanning import new_scan
+from minideconv.folder_evaluation import evaluate_folders
+from minideconv.functional import avg_pool2d, max_pool2d
 from minideconv.images import Preprocessing
+from minideconv.layers import Conv2d
+from minideconv.photos import load_photo
+from minideconv.sheets import check_image_path
 from minideconv.training import Falling, Steps, WhenStalled
 
 
@@ -245,6 +253,41 @@ def test_train_says_what_is_wrong_in_one_line(pictures, tmp_path, capsys, argume
     error = capsys.readouterr().err
     assert "nowhere" not in arguments or not (tmp_path / "run").exists(), "nothing half-made"
     assert message in error.splitlines()[-1]
+
+
+@pytest.mark.parametrize("name", ["my_net", "zfnet32", "network", "load_model"])
+def test_a_net_keeps_its_name_in_what_is_said_of_it(files, tmp_path, monkeypatch, capsys, name):
+    net = load_model(files / "net.npz")
+    net.name = name
+    net.layers["conv1"].weight[:] = np.nan
+    monkeypatch.setattr("minideconv.commands.project.load_or_fetch", lambda model: net)
+    assert run("project", files / "photo.png", "--out", tmp_path / "sheet.png") == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"minideconv: {name}: conv1.weight holds NaN") and said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: max_pool2d(np.zeros((1, 2, 2)), 2), "x has shape (1, 2, 2); expected (C, H, W, N)"),  # a function
+        (lambda: avg_pool2d(np.zeros((1, 2, 2, 0)), 2), "x is float64 (1, 2, 2, 0); expected floating point"),
+        (lambda: Conv2d(3, 4, 3, groups=2), "3 -> 4 channels cannot be split into 2 groups"),  # a class
+        (lambda: Photos("nowhere"), "there is no file or folder nowhere"),
+        (lambda: Preprocessing.from_dict([]), "expected a dict of fields"),
+        (
+            lambda: preparation().levels(np.zeros((9, 8, 3), np.uint8)),
+            "the uint8 array of shape (9, 8, 3) is",
+        ),  # a method
+        (lambda: check_image_path("sheet.xyz"), "cannot tell the format of sheet.xyz"),  # its neighbour
+        (lambda: new_scan(colour_net(), levels(0), ["relu1"]), "0 photos, k is 9"),
+        (lambda: evaluate_folders(colour_net(), "nowhere"), "there is no file or folder nowhere"),
+        (lambda: load_photo("nowhere.png"), "there is no file nowhere.png"),
+    ],
+)
+def test_the_name_of_the_function_is_not_said(monkeypatch, capsys, call, said):
+    monkeypatch.setattr("minideconv.commands.info.run", lambda options: call())
+    assert run("info", "zfnet32") == 2
+    assert capsys.readouterr().err.startswith(f"minideconv: {said}")
 
 
 def test_a_folder_that_may_not_be_written_to_is_refused_before_any_work(pictures, tmp_path, monkeypatch, capsys):
