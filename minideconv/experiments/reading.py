@@ -25,8 +25,10 @@ EMBEDDED = "fashion-mnist-1000"  # what the pictures that the package carries ar
 def opened(photos) -> Photos | np.ndarray:
     """Photos that were cropped already, (N, H, W, C) uint8, stay as they are; everything else becomes `Photos`."""
     if isinstance(photos, np.ndarray):
-        if photos.dtype != np.uint8 or photos.ndim != 4 or not len(photos):
+        if photos.dtype != np.uint8 or photos.ndim != 4:
             raise ValueError(f"photos are {photos.dtype} {photos.shape}; an array of them is uint8 (N, H, W, C)")
+        if not len(photos):
+            raise ValueError("there are 0 photos; give one at least")
         return photos
     return photos if isinstance(photos, Photos) else Photos(photos)
 
