@@ -6,6 +6,7 @@ Each of 20 runs writes a checkpoint after every step, is killed three times whil
 very weights of a run that was never stopped. Prints how many did. Takes about two minutes.
 """
 
+import argparse
 import subprocess
 import sys
 import tempfile
@@ -66,4 +67,5 @@ def main():
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     main()

@@ -12,10 +12,10 @@ import time
 
 import numpy as np
 import torch
-from common import alternate, arguments, for_each_kernel, load_alexnet, load_photos
+from common import alternate, arguments, for_each_kernel, load_net, load_photos, torch_device, torch_images, wait
 from torch_twin import twin
 
-from minideconv import occlude
+from minideconv import occlude, to_device, to_numpy
 from minideconv.parallel import thread_count
 
 SIZE, STRIDE, LAYER = 35, 21, "relu5"
@@ -24,22 +24,25 @@ BATCHES = (10, 20, 34, 50, 100)
 
 def main(options):
     torch.set_num_threads(thread_count())
-    net, weights = load_alexnet()
+    net, weights = load_net("alexnet")
     photo = net.preprocessing.restore(load_photos(net, options.photos, 1)[..., 0])
     seen = occlude(net, photo, LAYER, size=SIZE, stride=STRIDE)
-    covered = covered_photos(net.preprocess([photo]), seen)
-    module = twin(net)[: list(net.layers).index(LAYER) + 1]
+    covered = covered_photos(to_numpy(net.preprocess([photo])), seen)
+    where = torch_device()
+    module = twin(net)[: list(net.layers).index(LAYER) + 1].to(where)
 
     def whole(size):
-        parts = (covered[..., first : first + size] for first in range(0, covered.shape[-1], size))
+        parts = (ready[..., first : first + size] for first in range(0, ready.shape[-1], size))
         maps = [net.forward(x, until=LAYER, keep=(LAYER,))[LAYER] for x in parts]
-        return np.concatenate([part[seen.channel].sum(axis=(0, 1)) for part in maps])
+        return np.concatenate([to_numpy(part[seen.channel].sum(axis=(0, 1))) for part in maps])
 
-    images = torch.from_numpy(np.ascontiguousarray(covered.transpose(3, 0, 1, 2)))
+    ready, images = to_device(covered), torch_images(covered, where)
 
     def torch_whole(size):
         with torch.inference_mode():
-            return torch.cat([module(some)[:, seen.channel].sum(dim=(1, 2)) for some in images.split(size)]).numpy()
+            return (
+                torch.cat([module(some)[:, seen.channel].sum(dim=(1, 2)) for some in images.split(size)]).cpu().numpy()
+            )
 
     ours, theirs = (min(BATCHES, key=lambda size: timed(run, size)) for run in (whole, torch_whole))
     seconds = alternate({
@@ -65,8 +68,10 @@ def covered_photos(x, seen):
 
 def timed(function, *arguments):
     function(*arguments)
+    wait()
     start = time.perf_counter()
     function(*arguments)
+    wait()
     return time.perf_counter() - start
 
 
