@@ -131,7 +131,7 @@ def test_the_command_prints_and_writes_the_table(folders, tmp_path, capsys):
     assert len((tmp_path / "sizes" / "sizes.csv").read_text().splitlines()) == 5
     run = tmp_path / "sizes" / LITTLE / "seed-1"
     assert json.loads((run / "errors.json").read_text())["asked"]["seed"] == 1
-    assert {path.name for path in run.iterdir()} == {"errors.json", "model.npz"}
+    assert {path.name for path in run.iterdir()} == {"curve.csv", "errors.json", "model.npz"}
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..curves import save_curve_table
 from ..datasets import Dataset
 from ..evaluation import evaluate
 from ..figures import new_figure
@@ -109,7 +110,7 @@ def model_sizes(names: Sequence[str], data: Dataset, test: Dataset, folder, *, s
     Args:
         names: of nets in the zoo, such as those of `TABLE_3`.
         data, test: labelled photos of the size that the nets take.
-        folder: model, checkpoint and errors of each run go to folder/NAME/seed-N; finished runs are read from there.
+        folder: model, curve and errors of each run go to folder/NAME/seed-N; finished runs are read from there.
         seeds: of weights, order and augmentation.
         settings, learning_rate: of training; momentum and weight decay are fixed.
         progress: show bars.
@@ -146,6 +147,7 @@ def one_run(name: str, data: Dataset, test: Dataset, folder: Path, settings: Set
     run = train(net, data, settings=settings, optimizer=optimizer, checkpoint=folder / "checkpoint.npz", resume=True,
                 progress=progress)  # fmt: skip
     save_model(net, folder / "model.npz")
+    save_curve_table(folder / "curve.csv", run)
     measured = [evaluate(net, part.images, part.labels).top1 for part in (data, test)]
     result = dict(zip(("train_error", "test_error", "seconds"), (*measured, sum(row[5] for row in run.curve))))
     with write_whole(errors) as file:
