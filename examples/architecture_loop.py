@@ -6,7 +6,7 @@
 net with smaller ones in smaller steps (5 × 5, stride 1). conv2's stride makes up for it, so that all else is equal:
 shapes from conv2 on, and 195,258 of 199,994 and 197,690 parameters. Both train on 20,000 photos of CIFAR-10.
 
-About half an hour on two cores; can be stopped and started again. What came out is in docs/what_a_picture_shows.md.
+Twenty minutes on two cores; can be stopped and started again. What came out is in docs/what_a_picture_shows.md.
 Prints errors, and how many filters alias, are dead or dominate; writes NAME-conv1.png (filters and spectra), relu2.png
 (both nets' top nines of the second layer, where the paper saw the aliasing), sizes.png and sizes.csv.
 """
