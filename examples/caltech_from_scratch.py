@@ -3,7 +3,7 @@
     python examples/caltech_from_scratch.py caltech101.zip [--splits 1] [--out run-caltech]
 
 The paper trains its whole net on them and gets 46.5 % of an average class right, where the features of the same net
-trained on ImageNet give 86.5 % (`minideconv transfer`). This one is smaller, so that two cores train it in seven minutes:
+trained on ImageNet give 86.5 % (`minideconv transfer`). This one is smaller, and trains in seven minutes on two cores:
 photos of 64 × 64 pixels, squeezed whole, four convolutions, 2 million parameters. The result is in docs/log.md. Writes
 model.npz, curve.csv and curve.png of each split into --out.
 """
