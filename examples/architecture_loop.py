@@ -20,7 +20,7 @@ from PIL import Image
 from minideconv import load_model
 from minideconv.datasets import cifar10
 from minideconv.experiments.architecture_selection import above_sheet, diagnose
-from minideconv.experiments.model_sizes import SETTINGS, every_nth, model_sizes
+from minideconv.experiments.model_sizes import SETTINGS, model_sizes, thinned
 from minideconv.sheets import save_image
 
 NETS = ("alexnet8", "zfnet8")
@@ -28,8 +28,8 @@ TRAIN_ON, LOOK_AT = 20_000, 1_000  # photos
 
 
 def main(data, test, out, seeds=5, settings=SETTINGS):
-    errors = model_sizes(NETS, every_nth(data, TRAIN_ON), test, out, seeds=range(seeds), settings=settings)
-    photos, sheets = every_nth(test, LOOK_AT).images, []
+    errors = model_sizes(NETS, thinned(data, TRAIN_ON), test, out, seeds=range(seeds), settings=settings)
+    photos, sheets = thinned(test, LOOK_AT).images, []
     print(f"{errors}\n\nfilters of conv1, of 32    alias    dead    dominate    (means over seeds)")
     for name in NETS:
         nets = [load_model(out / name / f"seed-{seed}" / "model.npz") for seed in range(seeds)]

@@ -26,7 +26,7 @@ from .experiments.feature_visualization import projected_top, shown_pixels, squa
 from .experiments.occlusion_sensitivity import occlude
 from .experiments.scanning import rectified_maps, top_activations
 from .experiments.snapshots import load_snapshots, snapshots
-from .files import write_whole
+from .files import free_folder, write_whole
 from .layers import Conv2d, ReLU
 from .network import Network
 
@@ -67,8 +67,7 @@ def write_demo(folder, net: Network | None = None, data: Dataset | None = None, 
     """
     from tqdm import tqdm
 
-    folder = Path(folder).expanduser()
-    _check_folder(folder)
+    folder = free_folder(folder)
     shown = gather(net, data, snapshot_folder)
     context = {}
     with tqdm(SECTIONS, unit="section", disable=not progress) as bar:
@@ -105,13 +104,6 @@ def render(context) -> str:
         loader=folder, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     return environment.get_template("demo.html").render(context)
-
-
-def _check_folder(folder) -> None:
-    """Refuse, before any work is done, a path that cannot become a folder."""
-    for place in (folder, *folder.parents):
-        if place.exists() and not place.is_dir():
-            raise ValueError(f"cannot write into {folder}: {place} is a file; give a folder")
 
 
 # ---------------------------------------------------------------------------------------------------- the sections

@@ -59,6 +59,18 @@ def check_writable(path) -> None:
         raise ValueError(f"cannot write {path}: you may not write to {path.parent}; choose another place")
 
 
+def free_folder(out) -> Path:
+    """Refuse, before any work is done, a path that cannot become a folder, or that may not be written to."""
+    out = Path(out).expanduser()
+    for place in (out, *out.parents):
+        if place.exists() and not place.is_dir():
+            raise ValueError(f"cannot write into {out}: {place} is a file; give a folder")
+    there = next(place for place in (out, *out.absolute().parents) if place.exists())
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"cannot write into {out}: you may not write to {there}; give another folder")
+    return out
+
+
 def safe_names(names: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:
     """{name of a layer: what files may be called after it}: nothing but letters, digits, - and _, no two alike.
 

@@ -7,11 +7,10 @@ import math
 from contextlib import contextmanager
 from typing import NamedTuple
 
-import numpy as np
-
 from . import functional as F
 from .backend import Array, not_finite, room, to_device
-from .layers import RULES, Layer, MaxPool2d, Step
+from .initial_weights import complete, forget
+from .layers import RULES, Layer, Step
 
 CONTROL_SEED = (1311, 2901)  # of weights that mean nothing: one that no net is trained from
 BATCH_BYTES = 2**28  # of maps, where it is ours to choose how many images go through a net together
@@ -111,7 +110,7 @@ class Network:
         self.input_shape = tuple(input_shape) if input_shape else None
         self.source, self.sha256, self.licence = source, sha256, licence
         self.original_names, self.softmax = original_names, softmax
-        _complete(list(self.layers.values()), seed)
+        complete(list(self.layers.values()), seed)
 
     def preprocess(self, photos) -> Array:
         """Photos as the net wants them: paths, Pillow images or uint8 (N, H, W, 3) -> (C, H, W, N) float32.
@@ -347,9 +346,7 @@ def with_random_weights(net: Network, seed=CONTROL_SEED) -> Network:
         seed: as NumPy's generators take it; by default one that no net is trained from.
     """
     layers = [(name, copy.copy(layer)) for name, layer in net.layers.items()]
-    for _, layer in layers:
-        for key in layer.parameters:
-            setattr(layer, key, None)
+    forget([layer for _, layer in layers])
     return Network(layers, name=f"{net.name} with random weights", input_shape=net.input_shape,
                    preprocessing=net.preprocessing, seed=seed)  # fmt: skip
 
@@ -357,41 +354,3 @@ def with_random_weights(net: Network, seed=CONTROL_SEED) -> Network:
 def check_rule(rule: str) -> None:
     if rule not in RULES:
         raise ValueError(f"rule {rule!r} is unknown; use one of {', '.join(RULES)}")
-
-
-def _complete(layers, seed):
-    """Move weights to the device; a layer without gets those of `drawn`, with He et al.'s scales."""
-    rng = np.random.default_rng(seed)
-    for layer, scale in zip(layers, he_scales(layers)):
-        for key, shape in layer.parameter_shapes().items():
-            if getattr(layer, key) is not None:
-                setattr(layer, key, to_device(getattr(layer, key)))
-            elif seed is not None:
-                setattr(layer, key, drawn(key, shape, rng, scale))
-
-
-def he_scales(layers) -> list[float]:
-    """Standard deviation of each layer's initial weights, chosen so that maps keep their size on the way up.
-
-    The root of 2 / fan-in (He et al. 2015), half of that after max-pooling: the maximum of a window has about four
-    times the mean square of its entries. The last layer gets 0.01: all classes begin equally likely. Without these two
-    a third of the maps of a small net died in the first epoch (docs/log.md).
-    """
-    scales, pooled, layers = [], False, list(layers)
-    for layer in layers:
-        shape = layer.parameter_shapes().get("weight")
-        if shape is None:
-            pooled = pooled or isinstance(layer, MaxPool2d)
-            scales.append(0.0)
-        else:
-            he = math.sqrt(2 / max(math.prod(shape[1:]), 1))
-            scales.append(0.01 if layer is layers[-1] else he / 2 if pooled else he)
-            pooled = False
-    return scales
-
-
-def drawn(key: str, shape: tuple[int, ...], rng: np.random.Generator, scale: float) -> Array:
-    """Initial values of a parameter, float32 on the device: zero for a "bias", normal with deviation `scale` else."""
-    if key == "bias":
-        return to_device(np.zeros(shape, np.float32))
-    return to_device(rng.standard_normal(shape, dtype=np.float32) * np.float32(scale))

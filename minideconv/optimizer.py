@@ -8,8 +8,9 @@ import numpy as np
 
 from . import functional as F
 from .backend import Array, array_module, keep_freed_memory, not_finite, to_device
+from .initial_weights import complete, forget
 from .layers import Conv2d
-from .network import Network, NotFiniteError, drawn, he_scales
+from .network import Network, NotFiniteError
 
 
 class TrainingError(RuntimeError):
@@ -20,7 +21,7 @@ def initialise(net: Network, method: str = "he", seed: int = 0) -> None:
     """Draw all weights anew; biases become zero.
 
     Args:
-        method: "he": normal, scaled layer by layer (`network.he_scales`); "paper": normal with deviation 1e-2.
+        method: "he": normal, scaled layer by layer (`initial_weights.he_scales`); "paper": normal with deviation 1e-2.
         seed: of the numbers.
     Raises:
         ValueError: if there is no such method.
@@ -29,10 +30,9 @@ def initialise(net: Network, method: str = "he", seed: int = 0) -> None:
     """
     if method not in ("he", "paper"):
         raise ValueError(f"initialise: method {method!r} is unknown; use he or paper")
-    rng, layers = np.random.default_rng(seed), list(net.layers.values())
-    for layer, scale in zip(layers, he_scales(layers)):
-        for key, shape in layer.parameter_shapes().items():
-            setattr(layer, key, drawn(key, shape, rng, 0.01 if method == "paper" else scale))
+    layers = list(net.layers.values())
+    forget(layers)
+    complete(layers, seed, None if method == "he" else [0.01] * len(layers))
 
 
 def renormalise_filters(net: Network, radius: float = 0.1) -> None:

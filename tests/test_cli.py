@@ -14,8 +14,8 @@ from minideconv import cli, load_model, models, project, save_model
 from minideconv.archives import Photos
 from minideconv.cli import main
 from minideconv.commands import train as train_command
-from minideconv.commands.shared import free_folder
 from minideconv.experiments.scanning import new_scan
+from minideconv.files import free_folder
 from minideconv.folder_evaluation import evaluate_folders
 from minideconv.functional import avg_pool2d, max_pool2d
 from minideconv.images import Preprocessing

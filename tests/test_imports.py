@@ -20,7 +20,7 @@ ORDER = (  # a file may import from the lines above its own; files of one folder
     ("photos", "display", "encoding", "figures"),
     ("archives", "downloads"),
     ("layers", "images"),
-    ("summary", "miniatures"),
+    ("summary", "miniatures", "initial_weights"),
     ("network",),
     ("windows",),
     ("models", "deconvnet"),

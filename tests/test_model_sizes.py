@@ -11,7 +11,7 @@ from minideconv import load_model, models
 from minideconv.cli import main
 from minideconv.datasets import Dataset
 from minideconv.evaluation import evaluate
-from minideconv.experiments.model_sizes import TABLE_3, every_nth, model_sizes, one_run
+from minideconv.experiments.model_sizes import TABLE_3, model_sizes, one_run, thinned
 from minideconv.miniatures import MINIATURES
 from minideconv.training import Falling, Interrupted, Settings, train
 
@@ -105,8 +105,8 @@ def test_runs_with_other_settings_are_not_mixed(data, tmp_path):
 
 
 def test_some_photos_are_spread_over_all(data):
-    some = every_nth(data, 4)
-    assert np.array_equal(some.labels, data.labels[[0, 13, 26, 39]]) and every_nth(data, 40) is data
+    some = thinned(data, 4)
+    assert np.array_equal(some.labels, data.labels[[0, 13, 26, 39]]) and thinned(data, 40) is data
 
 
 # ------------------------------------------------------------------------------------------------------- the command

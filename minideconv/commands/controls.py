@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .shared import add_model_option, free_folder, load_or_fetch, new_command, note, save_all
+from ..files import free_folder
+from .shared import add_model_option, load_or_fetch, new_command, note, save_all
 
 
 def add(commands) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..figures import figure_png
-from ..files import write_whole
-from .shared import add_model_option, free_folder, load_or_fetch, new_command, note, save_all
+from ..files import free_folder, write_whole
+from .shared import add_model_option, load_or_fetch, new_command, note, save_all
 
 
 def add(commands) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 import textwrap
 
-from .shared import free_folder, load_or_fetch, new_command, note, save_all
+from ..files import free_folder, safe_names
+from .shared import load_or_fetch, new_command, note, save_all
 
 
 def add(commands) -> None:
@@ -34,7 +35,6 @@ def run(options) -> None:
     from ..experiments.architecture_selection import above_sheet, convolution, diagnose, layer_above
     from ..experiments.diagnosis_report import diagnosis_title
     from ..experiments.reading import photo_source
-    from ..files import safe_names
     from ..sheets import save_image
 
     out = free_folder(options.out)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 
+from ..files import free_folder, safe_names
 from ..layers import RULES
-from .shared import free_folder, new_command, note
+from .shared import new_command, note
 
 
 def add(commands) -> None:
@@ -37,7 +38,6 @@ def run(options) -> None:
         save_movement_table,
     )
     from ..experiments.snapshots import choose_epochs, load_snapshots, probe_photos, snapshots
-    from ..files import safe_names
     from ..sheets import save_image
 
     out = free_folder(options.out)

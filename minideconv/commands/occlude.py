@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from .shared import add_model_option, free_folder, load_or_fetch, new_command, save_all
+from ..files import free_folder
+from .shared import add_model_option, load_or_fetch, new_command, save_all
 
 
 def add(commands) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -35,18 +34,6 @@ def load_or_fetch(model):
         note(f"{model} is not in the cache; fetching its published weights (once)")
         bring(model, report=note)
     return load_model(model)
-
-
-def free_folder(out) -> Path:
-    """Refuse, before any work is done, a path that cannot become a folder, or that may not be written to."""
-    out = Path(out).expanduser()
-    for place in (out, *out.parents):
-        if place.exists() and not place.is_dir():
-            raise ValueError(f"cannot write into {out}: {place} is a file; give a folder")
-    there = next(place for place in (out, *out.absolute().parents) if place.exists())
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise ValueError(f"cannot write into {out}: you may not write to {there}; give another folder")
-    return out
 
 
 def save_all(result, folder: Path, name: str) -> None:

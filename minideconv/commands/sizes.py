@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .shared import free_folder, new_command, note, save_all
+from ..files import free_folder
+from .shared import new_command, note, save_all
 
 
 def add(commands) -> None:
@@ -28,7 +29,7 @@ def run(options) -> None:
     from dataclasses import replace
 
     from ..datasets import load
-    from ..experiments.model_sizes import SETTINGS, TABLE_3, every_nth, model_sizes
+    from ..experiments.model_sizes import SETTINGS, TABLE_3, model_sizes, thinned
     from ..models import build
     from ..training import Falling
 
@@ -39,7 +40,7 @@ def run(options) -> None:
     names = options.nets or list(TABLE_3)
     for name in names:
         build(name)  # says what there is
-    data = every_nth(load(options.data, part="train", size=options.size), options.limit)
+    data = thinned(load(options.data, part="train", size=options.size), options.limit)
     test = load(options.data, part="test", size=options.size)
     settings = replace(SETTINGS, epochs=options.epochs, schedule=Falling(options.epochs))
     note(f"{len(names) * options.seeds} runs on {len(data):,} photos; Ctrl-C stops, the same command goes on")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ..files import free_folder
 from ..models import ZOO
-from .shared import free_folder, new_command, note
+from .shared import new_command, note
 
 
 def add(commands) -> None:

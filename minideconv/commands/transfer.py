@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .shared import add_model_option, free_folder, load_or_fetch, new_command, note, save_all
+from ..files import check_writable, free_folder
+from .shared import add_model_option, load_or_fetch, new_command, note, save_all
 
 
 def add(commands) -> None:
@@ -37,7 +38,6 @@ def add(commands) -> None:
 def run(options) -> None:
     """Measure every layer; print the table and write it, and the net with its new classifier."""
     from ..experiments.feature_analysis import transfer
-    from ..files import check_writable
     from ..weights import save_model
 
     out = free_folder(options.out)

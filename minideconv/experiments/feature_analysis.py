@@ -22,7 +22,7 @@ from ..layers import Linear
 from ..network import Network
 from .feature_generalization import classify, train_softmax, with_classifier
 from .features import Features, feature_layers, labelled
-from .reading import photo_shape
+from .reading import photo_shape, told
 from .results import Result
 
 COSTS = (1.0, 10.0, 100.0)  # C of the SVM, for features of unit length; above 10 nothing changes any more
@@ -190,10 +190,10 @@ def transfer(net: Network, data, *, train_per_class: int | Sequence[int] = 30, s
     depths = dict(zip(net.layers, np.cumsum([bool(layer.parameters) for layer in net.layers.values()])))
     depths = np.array([depths[name] if max(depths.values()) <= 8 else 0 for name in names])
     lengths = np.array([features.length(name) for name in names])
-    skipped = [f"{photos.path(i)}: {why}" for i, why in features.skipped.items()]
     return Transfer(
         net.name, photos.source.stem, classes, names, depths, lengths, counts, svm, cost, softmax,
-        to_numpy(layer.weight), to_numpy(layer.bias), trained_on, whole, features.input_shape, skipped,
+        to_numpy(layer.weight), to_numpy(layer.bias), trained_on, whole, features.input_shape,
+        told(photos, features.skipped),
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from ..backend import array_module, to_device, to_numpy
 from ..network import Network
 from ..optimizer import renormalise_filters
 from ..parallel import channel_slabs, share
-from .reading import opened, photo_shape, photos_at_once, read_levels
+from .reading import opened, photo_shape, photos_at_once, read_levels, told
 
 
 class Responses(NamedTuple):
@@ -67,8 +67,8 @@ def filter_responses(nets: Sequence[Network], photos, layer: str, progress: str 
                     energy += squares
             bar.update(len(run))
     if not used:
-        raise ValueError(f"not one of the {len(photos)} photos can be used; the first: {_told(photos, skipped)[0]}")
-    return [Responses(active, energy, used, _told(photos, skipped)) for active, energy in sums]
+        raise ValueError(f"not one of the {len(photos)} photos can be used; the first: {told(photos, skipped)[0]}")
+    return [Responses(active, energy, used, told(photos, skipped)) for active, energy in sums]
 
 
 def _positive_part(maps) -> tuple[np.ndarray, np.ndarray]:
@@ -88,10 +88,6 @@ def _positive_part(maps) -> tuple[np.ndarray, np.ndarray]:
     parts = chain.from_iterable(share(work, channel_slabs(maps), maps))
     active, energy = (np.concatenate(arrays) for arrays in zip(*parts))
     return active, energy
-
-
-def _told(photos, skipped: dict[int, str]) -> list[str]:
-    return [f"{photos.path(number)} {why}" for number, why in skipped.items()]
 
 
 def renormalised(net: Network, layer: str, radius: float) -> Network:

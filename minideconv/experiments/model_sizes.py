@@ -156,7 +156,7 @@ def one_run(name: str, data: Dataset, test: Dataset, folder: Path, settings: Set
     return tuple(result.values())
 
 
-def every_nth(data: Dataset, most: int) -> Dataset:
+def thinned(data: Dataset, most: int) -> Dataset:
     """At most so many of the photos, spread evenly over their order."""
     if len(data) <= most:
         return data

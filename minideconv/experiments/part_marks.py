@@ -144,7 +144,8 @@ def _read_json(path: Path):
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no file {path}; give marks that look like {FORM}") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"cannot read {path} ({getattr(error, 'strerror', None) or 'it is no text'})") from None
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise ValueError(f"cannot read {path} ({why}); give marks that look like {FORM}") from None
     try:
         return json.loads(text, object_pairs_hook=_without_doubles)
     except json.JSONDecodeError as error:

@@ -101,6 +101,11 @@ def read_levels(net: Network, photos, runs) -> Iterator[tuple[np.ndarray, np.nda
         yield np.array(used, np.int64), levels[: len(used)], skipped
 
 
+def told(photos, skipped: dict[int, str]) -> list[str]:
+    """{number: why a photo could not be used} as lines for people, each with the photo's path."""
+    return [f"{photos.path(number)} {why}" for number, why in skipped.items()]
+
+
 def check_none_lost(photos, lost: dict[int, str]) -> None:
     """Refuse to go on if photos that were scanned cannot be read any more."""
     for number, why in lost.items():

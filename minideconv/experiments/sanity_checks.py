@@ -28,7 +28,7 @@ from ..layers import Conv2d, Linear, ReLU
 from ..network import CONTROL_SEED, Network, Trace, with_random_weights
 from .controls_report import controls_figure, controls_findings, controls_rows, controls_sheet
 from .feature_visualization import cut_window
-from .reading import evenly, opened, photo_shape, photos_at_once, read_levels
+from .reading import evenly, opened, photo_shape, photos_at_once, read_levels, told
 from .results import Result
 from .similarity import structural_similarity, window_similarity, within_photo
 
@@ -132,15 +132,15 @@ def controls(net: Network, photos, layer: str | None = None, *, units: int = 1, 
             if len(used):
                 found.append(_batch(net, changed, layer, start, units, used, levels))
             bar.update(len(run))
-    told = [f"{photos.path(number)} {why}" for number, why in skipped.items()]
+    problems = told(photos, skipped)
     if not found:
-        raise ValueError(f"not one of the {len(numbers)} photos can be used; the first: {told[0]}")
+        raise ValueError(f"not one of the {len(numbers)} photos can be used; the first: {problems[0]}")
     alike = np.concatenate([batch.alike for batch in found], axis=-1)  # (M, R, 2L + 1, U)
     steps = len(changed)
     which = (np.concatenate(fields) for fields in zip(*(batch.units for batch in found)))
     return Controls(net.name, layer, list(RULES), list(MEASURES), [name for name, _ in changed],
                     alike[:, :, :steps], alike[:, :, steps:-1], alike[:, :, -1], *which, found[0].patch,
-                    found[0].pixels, net.preprocessing.channels, told)  # fmt: skip
+                    found[0].pixels, net.preprocessing.channels, problems)  # fmt: skip
 
 
 def cascade(net: Network, layer: str, seed=CONTROL_SEED) -> Iterator[tuple[str, Network]]:
