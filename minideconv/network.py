@@ -93,6 +93,7 @@ class Network:
     Attributes:
         layers: {name: layer}.
 
+    >>> import numpy as np
     >>> from minideconv.layers import Conv2d, ReLU
     >>> net = Network([("conv1", Conv2d(1, 2, 3)), ("relu1", ReLU())])
     >>> net.forward(np.ones((1, 5, 5, 1), np.float32))["relu1"].shape

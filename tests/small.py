@@ -1,9 +1,10 @@
-"""Small things the tests of scan and atlas share: an integer-valued colour net, and photos for it."""
+"""Small things that tests share: an integer-valued colour net, photos for it, and how a command is run."""
 
 import numpy as np
 from PIL import Image
 
 from minideconv import Network
+from minideconv.cli import main
 from minideconv.images import Preprocessing
 from minideconv.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU
 
@@ -62,3 +63,8 @@ def photo_folder(folder, photos, broken=(), exif=None):
 def contents(folder):
     """{path in a folder: its bytes} of all files."""
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def run(*arguments):
+    """`minideconv ARGUMENTS`, as typed: its exit status."""
+    return main([str(argument) for argument in arguments])

@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from small import colour_net, levels, preparation
+from small import colour_net, levels, preparation, run
 
 from minideconv import cli, load_model, models, project, save_model
 from minideconv.archives import Photos
-from minideconv.cli import main
 from minideconv.commands import train as train_command
 from minideconv.experiments.scanning import new_scan
 from minideconv.files import free_folder
@@ -38,10 +37,6 @@ def files(tmp_path_factory):
     Image.fromarray(rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(folder / "photo.png")
     (folder / "broken.jpg").write_bytes((folder / "photo.png").read_bytes()[:900])
     return folder
-
-
-def run(*arguments):
-    return main([str(argument) for argument in arguments])
 
 
 def test_project_writes_a_sheet_and_lists_its_units(files, tmp_path, capsys):

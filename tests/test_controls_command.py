@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 from PIL import Image
-from small import colour_net, levels, photo_folder
+from small import colour_net, levels, photo_folder, run
 
 from minideconv import Network, models, save_model
-from minideconv.cli import main
 from minideconv.layers import MaxPool2d
 
 
@@ -23,10 +22,6 @@ def folder(tmp_path_factory):
     (folder / "empty").mkdir()
     (folder / "file").touch()
     return folder
-
-
-def run(*arguments):
-    return main([str(argument) for argument in arguments])
 
 
 def test_chart_table_arrays_and_pictures_are_written_into_the_folder(folder, tmp_path, capsys):

@@ -3,16 +3,12 @@
 import json
 
 import pytest
+from small import run
 
 from minideconv import load_model, models, save_model
-from minideconv.cli import main
 
 pytest.importorskip("onnx")
 pytest.importorskip("safetensors")
-
-
-def run(*arguments):
-    return main([str(argument) for argument in arguments])
 
 
 @pytest.fixture

@@ -6,11 +6,10 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from small import colour_net, levels, photo_folder
+from small import colour_net, levels, photo_folder, run
 from test_correspondence import MARKS
 
 from minideconv import Network, save_model
-from minideconv.cli import main
 from minideconv.layers import Conv2d
 
 
@@ -26,10 +25,6 @@ def folder(tmp_path_factory):
     (folder / "marks.json").write_text(json.dumps(MARKS))
     (folder / "file").touch()
     return folder
-
-
-def run(*arguments):
-    return main([str(argument) for argument in arguments])
 
 
 def test_the_table_stands_beside_the_paper_and_everything_is_kept(folder, tmp_path, capsys):

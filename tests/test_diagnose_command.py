@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 from PIL import Image
-from small import colour_net, contents, levels, photo_folder, renamed
+from small import colour_net, contents, levels, photo_folder, renamed, run
 
 from minideconv import models, save_model
-from minideconv.cli import main
 
 
 @pytest.fixture(scope="module")
@@ -20,10 +19,6 @@ def folder(tmp_path_factory):
     (folder / "empty").mkdir()
     (folder / "file").touch()
     return folder
-
-
-def run(*arguments):
-    return main([str(argument) for argument in arguments])
 
 
 def test_filters_alone_need_no_photos(folder, tmp_path, capsys):

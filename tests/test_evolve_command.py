@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 from PIL import Image
-from small import colour_net, contents, renamed
+from small import colour_net, contents, renamed, run
 
 from minideconv import models, save_model
-from minideconv.cli import main
 from minideconv.images import Preprocessing
 
 GREY = Preprocessing(resize=28, crop=28, channels="L", scale=1 / 255, mean=(0.3,), std=(0.3,))
@@ -28,10 +27,6 @@ def folder(tmp_path_factory):
     (folder / "photos/broken.png").write_bytes((folder / "photos/0.png").read_bytes()[:900])
     (folder / "file").touch()
     return folder
-
-
-def run(*arguments):
-    return main([str(argument) for argument in arguments])
 
 
 def test_a_sheet_for_each_layer_and_the_movement_are_written_into_the_folder(folder, tmp_path, capsys):

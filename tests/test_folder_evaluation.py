@@ -5,9 +5,9 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
+from small import run
 
 from minideconv import Network, save_model, to_device
-from minideconv.cli import main
 from minideconv.folder_evaluation import evaluate_folders
 from minideconv.images import Preprocessing
 from minideconv.layers import Flatten, GlobalAvgPool2d, Linear
@@ -105,10 +105,6 @@ def test_photos_of_another_size_than_the_net_takes_are_named(folders):
 
 
 # ------------------------------------------------------------------------------------------------------- the command
-
-
-def run(*arguments):
-    return main([str(argument) for argument in arguments])
 
 
 def test_evaluate_prints_errors_and_says_whose_order_the_classes_have(folders, tmp_path, capsys):

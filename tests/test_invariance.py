@@ -5,10 +5,9 @@ import csv
 import numpy as np
 import pytest
 from PIL import Image
-from small import colour_net, levels, photo_folder, preparation
+from small import colour_net, levels, photo_folder, preparation, run
 
 from minideconv import Network, load_model, save_model, to_device, to_numpy
-from minideconv.cli import main
 from minideconv.experiments.feature_invariance import invariance, low_and_high
 from minideconv.experiments.photo_transforms import EDGES, framed, transformed
 from minideconv.images import Preprocessing
@@ -196,10 +195,6 @@ def files(tmp_path_factory):
     layers = [("conv1", Conv2d(3, 2, 3)), ("relu1", ReLU())]
     save_model(Network(layers, name="maps", input_shape=(3, 12, 12), preprocessing=preparation()), folder / "maps.npz")
     return folder
-
-
-def run(*arguments):
-    return main([str(argument) for argument in arguments])
 
 
 def test_the_command_writes_three_files_and_says_how_soon_features_move(files, tmp_path, capsys):

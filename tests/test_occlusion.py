@@ -6,11 +6,10 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
-from small import colour_net, levels, preparation
+from small import colour_net, levels, preparation, run
 
 import minideconv
 from minideconv import Network, save_model, to_numpy
-from minideconv.cli import main
 from minideconv.experiments.occlusion_sensitivity import occlude
 from minideconv.images import Preprocessing
 from minideconv.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU
@@ -164,10 +163,6 @@ def files(tmp_path_factory):
     Image.fromarray(levels(1)[0]).save(folder / "photo.png")
     (folder / "broken.png").write_bytes((folder / "photo.png").read_bytes()[:70])
     return folder
-
-
-def run(*arguments):
-    return main([str(argument) for argument in arguments])
 
 
 def test_the_command_writes_three_files_and_says_what_hiding_did(files, tmp_path, capsys):

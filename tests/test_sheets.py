@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minideconv.sheets import PAGE, Entry, colour, grid_sheet, project_sheet, save_image
+from minideconv.photo_sheet import Entry, colour, project_sheet
+from minideconv.sheet_parts import PAGE
+from minideconv.sheets import grid_sheet, save_image
 
 pytestmark = pytest.mark.host  # draws on the host
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..display import MID_GREY, display_many, mosaic, shrink
-from ..sheets import SMOOTH_BELOW
+from ..sheet_parts import SMOOTH_BELOW
 
 PNG_BELOW = 17  # tiles smaller than this are smaller as PNG, and exact
 FACE = 144  # pixels, a map's three by three

@@ -17,7 +17,7 @@ from ..experiments.reading import photo_shape
 from ..experiments.scanning import Scan
 from ..layers import Conv2d
 from ..network import Network
-from ..sheets import PAGE
+from ..sheet_parts import PAGE
 from ..summary import layer_rows
 from .encode import face
 from .folder import NewFolder

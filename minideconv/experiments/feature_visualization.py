@@ -18,7 +18,8 @@ from ..deconvnet import project_patches
 from ..display import MID_GREY, display, display_many, display_scale, mosaic
 from ..encoding import png
 from ..network import Network, check_rule
-from ..sheets import PAGE, grid_sheet
+from ..sheet_parts import PAGE
+from ..sheets import grid_sheet
 from .reading import check_none_lost, opened, photo_shape, photos_at_once, read_levels
 from .scanning import TopActivations, top_activations
 

@@ -14,7 +14,7 @@ from ..deconvnet import Units, clipped_box, project_patches, strongest, unit_of
 from ..display import display
 from ..layers import ReLU
 from ..network import Network, Trace
-from ..sheets import Entry, project_sheet
+from ..photo_sheet import Entry, project_sheet
 
 if TYPE_CHECKING:
     from PIL import Image
